@@ -1,0 +1,42 @@
+# The two commands that matter are `make demo` and `make test`; both set everything up themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo up test lint bench fuzz setup clean help
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nsq-suite needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+setup: $(STAMP) ## make the virtual environment (.venv), again only when pyproject.toml changed
+
+demo: $(STAMP) ## run the main job: real input through 3 nsqd, 2 nsqlookupd and 4 consumers
+	$(BIN)/python -m deploy.local demo $(if $(DATA),--data "$(DATA)")
+
+up: $(STAMP) ## start the topology, print its addresses, keep it until Ctrl-C
+	$(BIN)/python -m deploy.local up
+
+test: $(STAMP) ## all tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+
+lint: $(STAMP) ## types, style, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## speed of the daemon on this machine, as a table
+	$(BIN)/python -m bench
+
+fuzz: $(STAMP) ## ten minutes of random clients and hostile bytes (SECONDS=... to change)
+	NSQ_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -q -n 2 tests/properties --timeout=0
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) run dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

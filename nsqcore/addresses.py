@@ -1,0 +1,42 @@
+"""``host:port`` texts, and the unix socket paths that may stand in their place."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class HostPort(NamedTuple):
+    """A TCP address; IPv6 hosts are kept without their brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_host_port(text: str) -> HostPort:
+    """Reads ``host:port``, ``[v6]:port`` or ``:port``; raises ValueError that says what is missing."""
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise ValueError(f"address {text}: missing port in address")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"address {text}: too many colons in address")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"address {text}: invalid port (want a number from 0 to 65535)")
+    return HostPort(host, int(port))
+
+
+def is_unix_path(text: str) -> bool:
+    """Whether an address option names a unix socket: whatever is not of the form ``host:port``."""
+    host, colon, port = text.rpartition(":")
+    return not (colon and port.isascii() and port.isdigit() and (":" not in host or host.endswith("]")))
+
+
+def format_peer(peer: object) -> str:
+    """A socket's peer address as Go prints it: ``1.2.3.4:5``, ``[::1]:5``, or ``@`` for a unix socket."""
+    if isinstance(peer, tuple) and len(peer) >= 2:
+        return str(HostPort(str(peer[0]), int(peer[1])))
+    return "@"

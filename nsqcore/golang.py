@@ -1,0 +1,48 @@
+"""How Go writes JSON and quotes text: dashboards and scripts compare these bytes."""
+
+from __future__ import annotations
+
+import json
+
+_HTML_SAFE = str.maketrans(
+    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+)
+_ESCAPES = {
+    "\a": r"\a",
+    "\b": r"\b",
+    "\f": r"\f",
+    "\n": r"\n",
+    "\r": r"\r",
+    "\t": r"\t",
+    "\v": r"\v",
+    "\\": r"\\",
+    '"': r"\"",
+}
+
+
+def go_json(value: object) -> bytes:
+    """``value`` as Go's encoding/json writes it: no blanks, UTF-8 as is, ``<``, ``>`` and ``&`` escaped.
+
+    Keys keep the order given. Give whole numbers as ``int``: Go writes no ``.0``.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.translate(_HTML_SAFE).encode("utf-8", "replace")
+
+
+def go_quote(text: bytes) -> str:
+    """``text`` as Go's ``%q`` prints it: ``"bad\\x00name"``."""
+    out = ['"']
+    for c in text.decode("utf-8", "surrogateescape"):
+        point = ord(c)
+        if c in _ESCAPES:
+            out.append(_ESCAPES[c])
+        elif 0xDC80 <= point <= 0xDCFF:  # a byte that is not UTF-8
+            out.append(f"\\x{point - 0xDC00:02x}")
+        elif point < 0x20 or point == 0x7F:
+            out.append(f"\\x{point:02x}")
+        elif c.isprintable():
+            out.append(c)
+        else:
+            out.append(f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}")
+    out.append('"')
+    return "".join(out)

@@ -1,0 +1,124 @@
+"""A small JSON client for the daemons' HTTP APIs, with bounds on everything and one kind of error."""
+
+from __future__ import annotations
+
+import json
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from nsqcore.version import NSQ_VERSION
+
+
+class HttpFailure(Exception):
+    """A request to another daemon failed: nobody answered, or the answer was not what the API promises."""
+
+    def __init__(self, url: str, reason: str, *, status: int = 0, code: str = "") -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = url
+        self.reason = reason
+        self.status = status
+        """The HTTP status, or 0 when there was no answer."""
+        self.code = code
+        """The ``message`` of the error answer, such as ``TOPIC_NOT_FOUND``."""
+
+
+class JsonClient:
+    """Asks NSQ daemons; made inside a running loop, closed with :meth:`close` or ``async with``.
+
+    ``connect_timeout`` and ``request_timeout`` are seconds; ``max_answer`` bytes bound what is read.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout: float = 2.0,
+        request_timeout: float = 5.0,
+        max_answer: int = 64 << 20,
+        user_agent: str = f"nsq-suite/{NSQ_VERSION}",
+    ) -> None:
+        self.max_answer = max_answer
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=request_timeout, sock_connect=connect_timeout),
+            headers={"Accept": "application/vnd.nsq; version=1.0", "User-Agent": user_agent},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connections kept alive; twice is fine."""
+        await self._session.close()
+
+    async def get(self, url: str, **params: str) -> Any:
+        """The JSON of a 200 answer; raises HttpFailure for anything else."""
+        return await self._request("GET", url, params, None)
+
+    async def post(self, url: str, body: bytes = b"", **params: str) -> Any:
+        """As :meth:`get`; an empty answer is None."""
+        return await self._request("POST", url, params, body)
+
+    async def _request(self, method: str, url: str, params: dict[str, str], body: bytes | None) -> Any:
+        try:
+            async with self._session.request(
+                method, url, params=params or None, data=body, allow_redirects=False
+            ) as response:
+                data = await self._read(url, response)
+                if response.status == 403:
+                    retry = _https_url(url, data)
+                    if retry is not None:
+                        return await self._request(method, retry, params, body)
+                if response.status != 200:
+                    code = _code(data)
+                    raise HttpFailure(
+                        url,
+                        f"got response {response.status} {response.reason} {code}".rstrip(),
+                        status=response.status,
+                        code=code,
+                    )
+                try:
+                    return json.loads(data) if data else None
+                except ValueError:
+                    if response.content_type == "text/plain":
+                        return data.decode("utf-8", "replace")
+                    raise HttpFailure(url, "the answer is not JSON", status=response.status) from None
+        except TimeoutError as e:
+            raise HttpFailure(url, "timed out") from e
+        except (aiohttp.ClientError, ValueError, OSError) as e:
+            raise HttpFailure(url, str(e) or type(e).__name__) from e
+
+    async def _read(self, url: str, response: aiohttp.ClientResponse) -> bytes:
+        parts, size = [], 0
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > self.max_answer:
+                raise HttpFailure(url, f"the answer exceeds {self.max_answer} bytes", status=response.status)
+            parts.append(part)
+        return b"".join(parts)
+
+
+def _code(data: bytes) -> str:
+    try:
+        message = json.loads(data)["message"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return message if isinstance(message, str) else ""
+
+
+def _https_url(url: str, data: bytes) -> str | None:
+    """Where to ask again: a nsqd that requires TLS answers 403 with its ``https_port``."""
+    try:
+        port = int(json.loads(data)["https_port"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    if scheme != "http" or not port:
+        return None
+    return f"https://{host.rpartition(':')[0]}:{port}{slash}{path}"

@@ -1,0 +1,167 @@
+"""The HTTP side that all daemons share: the originals' router, answers, error envelope and access log.
+
+Built on aiohttp's application; the rules that differ from aiohttp's own are the router's (405 with
+``Allow``, OPTIONS answered, redirects for a wrong letter case or a trailing slash) and the envelope:
+every error of the API is ``{"message":"CODE"}``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
+
+from aiohttp import web
+
+from nsqcore.addresses import format_peer, is_unix_path, parse_host_port
+from nsqcore.durations import go_duration
+from nsqcore.errors import HttpError, StartError
+from nsqcore.golang import go_json
+from nsqcore.query import parse_query
+
+log = logging.getLogger(__name__)
+
+API_HEADERS = {"X-Nsq-Content-Type": "nsq; version=1.0"}
+JSON_TYPE = "application/json; charset=utf-8"
+TEXT_TYPE = "text/plain; charset=utf-8"
+KEEP_ALIVE_S = 3600.0
+"""How long an idle connection is kept: the originals keep it for ever, and clients rely on long."""
+
+Body = dict[str, object] | list[object] | str | bytes | None
+Handler = Callable[[web.Request], Awaitable["web.StreamResponse | Body"]]
+
+
+class Route(NamedTuple):
+    """One endpoint. ``path`` may end in ``/{name}``; ``quiet`` ones do not appear in the access log."""
+
+    method: str
+    path: str
+    handler: Handler
+    quiet: bool = False
+    plain: bool = False
+    """Answers without the API's header, and with bare text for errors, as ``/ping`` does."""
+
+
+def answer(body: Body, status: int = 200, *, plain: bool = False) -> web.Response:
+    """A response in the API's form: JSON for dicts and lists, text for str, bytes as JSON made before."""
+    headers = None if plain else API_HEADERS
+    if body is None:
+        response = web.Response(status=status, headers=headers)
+        response.headers.popall("Content-Type", None)
+        return response
+    if isinstance(body, str):
+        return web.Response(
+            status=status, headers=headers, body=body.encode(), content_type="text/plain", charset="utf-8"
+        )
+    data = body if isinstance(body, bytes) else go_json(body)
+    return web.Response(
+        status=status, headers=headers, body=data, content_type="application/json", charset="utf-8"
+    )
+
+
+def refusal(error: HttpError, *, plain: bool = False) -> web.Response:
+    """The answer to a refused request."""
+    return answer(error.code if plain else {"message": error.code}, error.status, plain=plain)
+
+
+def query_of(request: web.Request) -> dict[str, str]:
+    """The query parameters; raises HttpError 400 ``INVALID_REQUEST``. The body is read and ignored."""
+    return parse_query(request.rel_url.raw_query_string)
+
+
+def require(query: dict[str, str], name: str) -> str:
+    """A parameter that must be there and not empty; raises HttpError 400 ``MISSING_ARG_<NAME>``."""
+    value = query.get(name, "")
+    if not value:
+        raise HttpError(400, f"MISSING_ARG_{name.upper()}")
+    return value
+
+
+def make_runner(routes: Iterable[Route], *, max_body_size: int = 1 << 20) -> web.AppRunner:
+    """An aiohttp runner that serves ``routes``; the caller sets it up, listens with it and cleans it up.
+
+    ``max_body_size`` (bytes) bounds what ``request.read()`` takes; more is 413 ``BODY_TOO_BIG``.
+    """
+    table: dict[str, dict[str, Route]] = {}
+    for route in routes:
+        table.setdefault(route.path.lower(), {})[route.method] = route
+    app = web.Application(client_max_size=max_body_size)
+
+    async def dispatch(request: web.Request) -> web.StreamResponse:
+        started = time.monotonic_ns()
+        route, response = await _route(table, request)
+        if route is None or not route.quiet:
+            peer = format_peer(request.transport.get_extra_info("peername")) if request.transport else "@"
+            took = go_duration(time.monotonic_ns() - started)
+            log.info("%d %s %s (%s) %s", response.status, request.method, request.raw_path, peer, took)
+        return response
+
+    app.router.add_route("*", "/{tail:.*}", dispatch)
+    return web.AppRunner(
+        app, access_log=None, keepalive_timeout=KEEP_ALIVE_S, handle_signals=False, shutdown_timeout=1.0
+    )
+
+
+async def _route(
+    table: dict[str, dict[str, Route]], request: web.Request
+) -> tuple[Route | None, web.StreamResponse]:
+    path = request.path
+    methods, argument = table.get(path.lower()), ""
+    if methods is None:
+        stem, _, argument = path.rpartition("/")
+        methods = table.get(stem.lower() + "/{name}") if argument else None
+    if methods is None and len(path) > 1 and path.endswith("/") and path[:-1].lower() in table:
+        return None, _redirect(request, path[:-1])
+    if methods is None:
+        return None, refusal(HttpError(404, "NOT_FOUND"))
+    known = next(iter(methods.values())).path.removesuffix("{name}")
+    if path.removesuffix(argument) != known:
+        return None, _redirect(request, known + argument)
+    route = methods.get(request.method)
+    if route is None:
+        allow = ", ".join(sorted({*methods, "OPTIONS"}))
+        response = (
+            answer(None) if request.method == "OPTIONS" else refusal(HttpError(405, "METHOD_NOT_ALLOWED"))
+        )
+        response.headers["Allow"] = allow
+        return None, response
+    if argument:
+        request["argument"] = argument
+    try:
+        result = await route.handler(request)
+    except HttpError as e:
+        return route, refusal(e, plain=route.plain)
+    except web.HTTPRequestEntityTooLarge:
+        return route, refusal(HttpError(413, "BODY_TOO_BIG"), plain=route.plain)
+    except (ConnectionError, web.HTTPException):
+        raise
+    except Exception:
+        log.exception("panic in HTTP handler - %s %s", request.method, request.raw_path)
+        return route, refusal(HttpError(500, "INTERNAL_ERROR"))
+    return route, result if isinstance(result, web.StreamResponse) else answer(result, plain=route.plain)
+
+
+def _redirect(request: web.Request, path: str) -> web.Response:
+    query = request.rel_url.raw_query_string
+    location = f"{path}?{query}" if query else path
+    return web.Response(status=301 if request.method == "GET" else 307, headers={"Location": location})
+
+
+async def listen(runner: web.AppRunner, address: str) -> str:
+    """Serves a runner that is set up at ``host:port`` or a unix path; returns the real address.
+
+    Raises StartError when the address can't be had.
+    """
+    try:
+        site: web.BaseSite
+        if is_unix_path(address):
+            site = web.UnixSite(runner, address)
+            await site.start()
+            return address
+        host, port = parse_host_port(address)
+        site = web.TCPSite(runner, host or None, port, backlog=1024)
+        await site.start()
+    except (OSError, ValueError) as e:
+        raise StartError(f"listen ({address}) failed - {e}") from None
+    return format_peer(runner.addresses[-1])

@@ -1,0 +1,60 @@
+"""Runs one daemon as a process: start it, wait for a signal or a failure, stop it, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import Protocol
+
+import uvloop
+
+from nsqcore import logs
+from nsqcore.errors import StartError
+
+log = logging.getLogger(__name__)
+
+
+class Daemon(Protocol):
+    """What :func:`run` needs of a daemon."""
+
+    @property
+    def failed(self) -> asyncio.Event:
+        """Set by the daemon when it can't go on; it is then stopped, and the process exits with status 1."""
+
+    async def start(self) -> None:
+        """Serves when it returns; raises StartError when it can't."""
+
+    async def stop(self) -> None:
+        """Ends in order, losing nothing; a second call waits for the first."""
+
+
+def run(program: str, make: Callable[[], Daemon]) -> int:
+    """Runs the daemon that ``make`` builds (inside the loop) until SIGINT, SIGTERM or a failure.
+
+    Returns the exit status: 0 after a signal, 1 when the start or the daemon failed. Signals that arrive
+    while it starts are obeyed when it has started; further ones while it stops change nothing.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(program, make))
+
+
+async def _serve(program: str, make: Callable[[], Daemon]) -> int:
+    loop = asyncio.get_running_loop()
+    signalled = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, signalled.set)
+    daemon = make()
+    try:
+        await daemon.start()
+    except StartError as e:
+        logs.fatal(program, f"failed to instantiate {program} - {e}")
+        await daemon.stop()
+        return 1
+    waits = [asyncio.ensure_future(event.wait()) for event in (signalled, daemon.failed)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await daemon.stop()
+    return 1 if daemon.failed.is_set() else 0
