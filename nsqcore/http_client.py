@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,7 +28,8 @@ class HttpFailure(Exception):
 class JsonClient:
     """Asks NSQ daemons; made inside a running loop, closed with :meth:`close` or ``async with``.
 
-    ``connect_timeout`` and ``request_timeout`` are seconds; ``max_answer`` bytes bound what is read.
+    ``connect_timeout`` and ``request_timeout`` are seconds; ``max_answer`` bytes bound what is read. Of
+    more requests at once than ``max_connections`` (0: no limit) some wait, and the wait counts as time.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class JsonClient:
         connect_timeout: float = 2.0,
         request_timeout: float = 5.0,
         max_answer: int = 64 << 20,
+        max_connections: int = 100,
         user_agent: str = f"nsq-suite/{NSQ_VERSION}",
     ) -> None:
         self.max_answer = max_answer
         self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=max_connections),
             timeout=aiohttp.ClientTimeout(total=request_timeout, sock_connect=connect_timeout),
             headers={"Accept": "application/vnd.nsq; version=1.0", "User-Agent": user_agent},
         )
@@ -84,14 +88,14 @@ class JsonClient:
                     )
                 try:
                     return json.loads(data) if data else None
-                except ValueError:
+                except (ValueError, RecursionError):  # the latter for a text of brackets
                     if response.content_type == "text/plain":
                         return data.decode("utf-8", "replace")
                     raise HttpFailure(url, "the answer is not JSON", status=response.status) from None
         except TimeoutError as e:
             raise HttpFailure(url, "timed out") from e
         except (aiohttp.ClientError, ValueError, OSError) as e:
-            raise HttpFailure(url, str(e) or type(e).__name__) from e
+            raise HttpFailure(url, _reason(e)) from e
 
     async def _read(self, url: str, response: aiohttp.ClientResponse) -> bytes:
         parts, size = [], 0
@@ -101,6 +105,15 @@ class JsonClient:
                 raise HttpFailure(url, f"the answer exceeds {self.max_answer} bytes", status=response.status)
             parts.append(part)
         return b"".join(parts)
+
+
+def _reason(error: Exception) -> str:
+    """Words for people: without the address, which the failure's ``url`` already names."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host name does not resolve"
+    if isinstance(error, aiohttp.ClientOSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__
 
 
 def _code(data: bytes) -> str:

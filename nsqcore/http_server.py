@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -33,7 +34,11 @@ Handler = Callable[[web.Request], Awaitable["web.StreamResponse | Body"]]
 
 
 class Route(NamedTuple):
-    """One endpoint. ``path`` may end in ``/{name}``; ``quiet`` ones do not appear in the access log."""
+    """One endpoint. ``quiet`` ones do not appear in the access log.
+
+    Segments of ``path`` such as ``{name}`` match any text; the handler finds what they matched, decoded,
+    in ``request.match_info["name"]``. A route that spells a segment out wins over one that leaves it open.
+    """
 
     method: str
     path: str
@@ -78,19 +83,24 @@ def require(query: dict[str, str], name: str) -> str:
     return value
 
 
-def make_runner(routes: Iterable[Route], *, max_body_size: int = 1 << 20) -> web.AppRunner:
+Refuse = Callable[[web.Request, HttpError, bool], web.StreamResponse]
+"""Makes the answer to a refused request; the last argument is the route's ``plain``."""
+
+
+def make_runner(
+    routes: Iterable[Route], *, max_body_size: int = 1 << 20, refuse: Refuse | None = None
+) -> web.AppRunner:
     """An aiohttp runner that serves ``routes``; the caller sets it up, listens with it and cleans it up.
 
     ``max_body_size`` (bytes) bounds what ``request.read()`` takes; more is 413 ``BODY_TOO_BIG``.
+    ``refuse`` answers what is refused, unknown paths included, where the JSON envelope is not wanted.
     """
-    table: dict[str, dict[str, Route]] = {}
-    for route in routes:
-        table.setdefault(route.path.lower(), {})[route.method] = route
+    router = _Router(routes, refuse or _refuse)
     app = web.Application(client_max_size=max_body_size)
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
         started = time.monotonic_ns()
-        route, response = await _route(table, request)
+        route, response = await router.answer(request)
         if route is None or not route.quiet:
             peer = format_peer(request.transport.get_extra_info("peername")) if request.transport else "@"
             took = go_duration(time.monotonic_ns() - started)
@@ -103,43 +113,88 @@ def make_runner(routes: Iterable[Route], *, max_body_size: int = 1 << 20) -> web
     )
 
 
-async def _route(
-    table: dict[str, dict[str, Route]], request: web.Request
-) -> tuple[Route | None, web.StreamResponse]:
-    path = request.path
-    methods, argument = table.get(path.lower()), ""
-    if methods is None:
-        stem, _, argument = path.rpartition("/")
-        methods = table.get(stem.lower() + "/{name}") if argument else None
-    if methods is None and len(path) > 1 and path.endswith("/") and path[:-1].lower() in table:
-        return None, _redirect(request, path[:-1])
-    if methods is None:
-        return None, refusal(HttpError(404, "NOT_FOUND"))
-    known = next(iter(methods.values())).path.removesuffix("{name}")
-    if path.removesuffix(argument) != known:
-        return None, _redirect(request, known + argument)
-    route = methods.get(request.method)
-    if route is None:
-        allow = ", ".join(sorted({*methods, "OPTIONS"}))
-        response = (
-            answer(None) if request.method == "OPTIONS" else refusal(HttpError(405, "METHOD_NOT_ALLOWED"))
-        )
-        response.headers["Allow"] = allow
-        return None, response
-    if argument:
-        request["argument"] = argument
-    try:
-        result = await route.handler(request)
-    except HttpError as e:
-        return route, refusal(e, plain=route.plain)
-    except web.HTTPRequestEntityTooLarge:
-        return route, refusal(HttpError(413, "BODY_TOO_BIG"), plain=route.plain)
-    except (ConnectionError, web.HTTPException):
-        raise
-    except Exception:
-        log.exception("panic in HTTP handler - %s %s", request.method, request.raw_path)
-        return route, refusal(HttpError(500, "INTERNAL_ERROR"))
-    return route, result if isinstance(result, web.StreamResponse) else answer(result, plain=route.plain)
+def _refuse(request: web.Request, error: HttpError, plain: bool) -> web.StreamResponse:
+    return refusal(error, plain=plain)
+
+
+class _Router:
+    """Finds the route of a path; what it does not find is refused or redirected as the originals do."""
+
+    def __init__(self, routes: Iterable[Route], refuse: Refuse) -> None:
+        self.refuse = refuse
+        self.fixed: dict[str, dict[str, Route]] = {}
+        self.open: dict[tuple[str, ...], dict[str, Route]] = {}
+        for route in routes:
+            if "{" in route.path:
+                self.open.setdefault(tuple(route.path.split("/")), {})[route.method] = route
+            else:
+                self.fixed.setdefault(route.path.lower(), {})[route.method] = route
+        self.patterns = sorted(self.open, key=lambda pattern: sum(map(_is_open, pattern)))
+
+    def find(self, raw_path: str) -> tuple[dict[str, Route] | None, str, dict[str, str]]:
+        """The methods of a path as it came (percent escapes and all), its right spelling, its arguments."""
+        path = unquote(raw_path)
+        methods = self.fixed.get(path.lower())
+        if methods is not None:
+            known = next(iter(methods.values())).path
+            return methods, raw_path if path == known else known, {}
+        raw_parts = raw_path.split("/")
+        for pattern in self.patterns:
+            if _matches(pattern, raw_parts):
+                pairs = list(zip(pattern, raw_parts, strict=True))
+                spelling = "/".join(
+                    raw if _is_open(part) or unquote(raw) == part else part for part, raw in pairs
+                )
+                arguments = {part[1:-1]: unquote(raw) for part, raw in pairs if _is_open(part)}
+                return self.open[pattern], spelling, arguments
+        return None, raw_path, {}
+
+    async def answer(self, request: web.Request) -> tuple[Route | None, web.StreamResponse]:
+        """What to send, and the route that made it if there is one."""
+        raw_path = request.rel_url.raw_path
+        methods, spelling, arguments = self.find(raw_path)
+        if methods is None and len(raw_path) > 1 and raw_path.endswith("/"):
+            methods, spelling, arguments = self.find(raw_path[:-1])
+        if methods is None:
+            return None, self.refuse(request, HttpError(404, "NOT_FOUND"), False)
+        if spelling != raw_path:
+            return None, _redirect(request, spelling)
+        route = methods.get(request.method)
+        if route is None:
+            if request.method == "OPTIONS":
+                response: web.StreamResponse = answer(None)
+            else:
+                response = self.refuse(request, HttpError(405, "METHOD_NOT_ALLOWED"), False)
+            response.headers["Allow"] = ", ".join(sorted({*methods, "OPTIONS"}))
+            return None, response
+        request.match_info.update(arguments)
+        return route, await self.run(route, request)
+
+    async def run(self, route: Route, request: web.Request) -> web.StreamResponse:
+        """Calls the handler; whatever it raises but a lost connection becomes an answer."""
+        try:
+            result = await route.handler(request)
+        except HttpError as e:
+            return self.refuse(request, e, route.plain)
+        except web.HTTPRequestEntityTooLarge:
+            return self.refuse(request, HttpError(413, "BODY_TOO_BIG"), route.plain)
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            log.exception("panic in HTTP handler - %s %s", request.method, request.raw_path)
+            return self.refuse(request, HttpError(500, "INTERNAL_ERROR"), route.plain)
+        return result if isinstance(result, web.StreamResponse) else answer(result, plain=route.plain)
+
+
+def _is_open(part: str) -> bool:
+    return part.startswith("{")
+
+
+def _matches(pattern: tuple[str, ...], raw_parts: list[str]) -> bool:
+    return len(pattern) == len(raw_parts) and all(
+        raw != "" if _is_open(part) else unquote(raw).lower() == part.lower()
+        for part, raw in zip(pattern, raw_parts, strict=True)
+    )
 
 
 def _redirect(request: web.Request, path: str) -> web.Response:
