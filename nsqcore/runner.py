@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from collections.abc import Callable
 from typing import Protocol
@@ -13,7 +12,7 @@ import uvloop
 from nsqcore import logs
 from nsqcore.errors import StartError
 
-log = logging.getLogger(__name__)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Daemon(Protocol):
@@ -34,7 +33,8 @@ def run(program: str, make: Callable[[], Daemon]) -> int:
     """Runs the daemon that ``make`` builds (inside the loop) until SIGINT, SIGTERM or a failure.
 
     Returns the exit status: 0 after a signal, 1 when the start or the daemon failed. Signals that arrive
-    while it starts are obeyed when it has started; further ones while it stops change nothing.
+    while it starts are obeyed when it has started; further ones while it stops change nothing, and this
+    process ignores both signals from then on: it is expected to end.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(program, make))
@@ -43,9 +43,18 @@ def run(program: str, make: Callable[[], Daemon]) -> int:
 async def _serve(program: str, make: Callable[[], Daemon]) -> int:
     loop = asyncio.get_running_loop()
     signalled = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, signalled.set)
-    daemon = make()
+    # Not the loop's own handlers: those go back to "kill" while the loop closes, and a second signal in
+    # the last moments of the process would make a clean exit look like a crash.
+    for number in _SIGNALS:
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(signalled.set))
+    try:
+        return await _serve_until(signalled, program, make())
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+async def _serve_until(signalled: asyncio.Event, program: str, daemon: Daemon) -> int:
     try:
         await daemon.start()
     except StartError as e:

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import signal
+import urllib.request
+
+import pytest
+
+from tests.support.processes import run_to_end, spawn
+
+TINY = "tests.nsqcore.tiny_daemon"
+HTTP = ("HTTP",)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_daemon_in_order_and_the_status_is_0(number: signal.Signals) -> None:
+    with spawn(TINY, listeners=HTTP) as daemon:
+        with urllib.request.urlopen(f"http://{daemon.http}/ping", timeout=10) as answer:
+            assert answer.read() == b"OK"
+        daemon.signal(number)
+        assert daemon.wait() == 0
+        assert daemon.log.endswith("bye\n")
+
+
+def test_further_signals_while_it_stops_change_nothing() -> None:
+    with spawn(TINY, "--stop-time=300ms", listeners=HTTP) as daemon:
+        daemon.signal(signal.SIGINT)
+        daemon.wait_for_log("stopping")
+        daemon.signal(signal.SIGINT)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+        assert daemon.log.count("stopping") == 1
+        assert daemon.log.endswith("bye\n")
+
+
+def test_a_stream_of_signals_up_to_the_very_end_leaves_status_0() -> None:
+    with spawn(TINY, listeners=HTTP) as daemon:
+        while daemon.poll() is None:
+            daemon.signal(signal.SIGTERM)
+            daemon.signal(signal.SIGINT)
+        assert daemon.wait() == 0
+
+
+def test_a_start_that_fails_is_a_fatal_line_and_status_1() -> None:
+    ended = run_to_end(TINY, "--mode=refuse", "--log-prefix=other")
+    assert ended.returncode == 1
+    fatal = [line for line in ended.stderr.splitlines() if "FATAL" in line]
+    assert len(fatal) == 1
+    assert fatal[0].startswith("[tiny] ")
+    assert fatal[0].endswith(" FATAL: failed to instantiate tiny - it doesn't want to")
+    assert "stopping" in ended.stderr, "what the start had already opened must be closed"
+
+
+def test_a_daemon_that_gives_up_is_stopped_and_the_status_is_1() -> None:
+    ended = run_to_end(TINY, "--mode=fail")
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("bye\n")

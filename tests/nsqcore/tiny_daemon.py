@@ -1,0 +1,64 @@
+"""A daemon of a few lines, for tests of what every daemon shares: ``python -m tests.nsqcore.tiny_daemon``.
+
+Its flags say how it behaves: ``--mode`` is ``serve``, ``refuse`` (the start fails) or ``fail`` (it gives up
+after the start); ``--stop-time`` is how long it takes to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from nsqcore import runner
+from nsqcore.durations import Duration
+from nsqcore.errors import StartError
+from nsqcore.http_server import Route, listen, make_runner
+from nsqcore.logs import LogLevel
+from nsqcore.options import CommandLine, option
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Options:
+    log_level: LogLevel = option(LogLevel("INFO"), "level", parse=LogLevel.parse)
+    log_prefix: str = option("[tiny] ", "prefix")
+    mode: str = option("serve", "serve, refuse or fail")
+    stop_time: Duration = option(Duration(0), "how long it takes to stop")
+
+
+class Tiny:
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.failed = asyncio.Event()
+        self.http = make_runner([Route("GET", "/ping", self.ping)])
+
+    async def ping(self, request: web.Request) -> str:
+        return "OK"
+
+    async def start(self) -> None:
+        if self.options.mode == "refuse":
+            raise StartError("it doesn't want to")
+        await self.http.setup()
+        log.info("HTTP: listening on %s", await listen(self.http, "127.0.0.1:0"))
+        if self.options.mode == "fail":
+            self.failed.set()
+
+    async def stop(self) -> None:
+        log.info("stopping")
+        await asyncio.sleep(self.options.stop_time.seconds)
+        await self.http.cleanup()
+        log.info("bye")
+
+
+def main() -> int:
+    options: Options = CommandLine("tiny", Options, about="It does little.").load(sys.argv[1:])
+    return runner.run("tiny", lambda: Tiny(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
