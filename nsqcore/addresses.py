@@ -36,7 +36,12 @@ def is_unix_path(text: str) -> bool:
 
 
 def format_peer(peer: object) -> str:
-    """A socket's peer address as Go prints it: ``1.2.3.4:5``, ``[::1]:5``, or ``@`` for a unix socket."""
+    """A socket's peer address as Go prints it: ``1.2.3.4:5``, ``[::1]:5``, or ``@`` for a unix socket.
+
+    The form ``::ffff:1.2.3.4``, which IPv4 peers have on a socket that takes both kinds, is unwrapped.
+    """
     if isinstance(peer, tuple) and len(peer) >= 2:
-        return str(HostPort(str(peer[0]), int(peer[1])))
+        host = str(peer[0])
+        mapped = host.removeprefix("::ffff:")
+        return str(HostPort(mapped if "." in mapped else host, int(peer[1])))
     return "@"

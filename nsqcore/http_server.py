@@ -8,6 +8,7 @@ every error of the API is ``{"message":"CODE"}``.
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
@@ -15,10 +16,11 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from nsqcore.addresses import format_peer, is_unix_path, parse_host_port
+from nsqcore.addresses import format_peer, is_unix_path
 from nsqcore.durations import go_duration
 from nsqcore.errors import HttpError, StartError
 from nsqcore.golang import go_json
+from nsqcore.listeners import BACKLOG, address_of, bind_tcp
 from nsqcore.query import parse_query
 
 log = logging.getLogger(__name__)
@@ -71,8 +73,11 @@ def refusal(error: HttpError, *, plain: bool = False) -> web.Response:
 
 
 def query_of(request: web.Request) -> dict[str, str]:
-    """The query parameters; raises HttpError 400 ``INVALID_REQUEST``. The body is read and ignored."""
-    return parse_query(request.rel_url.raw_query_string)
+    """The query parameters; raises HttpError 400 ``INVALID_REQUEST``. The body is read and ignored.
+
+    As in Go, ``#`` is no special character here: ``/lookup?topic=t#ephemeral`` names an ephemeral topic.
+    """
+    return parse_query(request.raw_path.partition("?")[2])
 
 
 def require(query: dict[str, str], name: str) -> str:
@@ -162,7 +167,7 @@ class _Router:
         route = methods.get(request.method)
         if route is None:
             if request.method == "OPTIONS":
-                response: web.StreamResponse = answer(None)
+                response: web.StreamResponse = answer(None, plain=True)
             else:
                 response = self.refuse(request, HttpError(405, "METHOD_NOT_ALLOWED"), False)
             response.headers["Allow"] = ", ".join(sorted({*methods, "OPTIONS"}))
@@ -180,8 +185,8 @@ class _Router:
             return self.refuse(request, HttpError(413, "BODY_TOO_BIG"), route.plain)
         except (ConnectionError, web.HTTPException):
             raise
-        except Exception:
-            log.exception("panic in HTTP handler - %s %s", request.method, request.raw_path)
+        except Exception as e:
+            log.exception("panic in HTTP handler - %s", str(e) or type(e).__name__)
             return self.refuse(request, HttpError(500, "INTERNAL_ERROR"), route.plain)
         return result if isinstance(result, web.StreamResponse) else answer(result, plain=route.plain)
 
@@ -208,15 +213,17 @@ async def listen(runner: web.AppRunner, address: str) -> str:
 
     Raises StartError when the address can't be had.
     """
+    if not is_unix_path(address):
+        listener = bind_tcp(address)
+        await listen_at(runner, listener)
+        return address_of(listener)
     try:
-        site: web.BaseSite
-        if is_unix_path(address):
-            site = web.UnixSite(runner, address)
-            await site.start()
-            return address
-        host, port = parse_host_port(address)
-        site = web.TCPSite(runner, host or None, port, backlog=1024)
-        await site.start()
-    except (OSError, ValueError) as e:
+        await web.UnixSite(runner, address, backlog=BACKLOG).start()
+    except OSError as e:
         raise StartError(f"listen ({address}) failed - {e}") from None
-    return format_peer(runner.addresses[-1])
+    return address
+
+
+async def listen_at(runner: web.AppRunner, listener: socket.socket) -> None:
+    """Serves a runner that is set up at a socket that listens already."""
+    await web.SockSite(runner, listener, backlog=BACKLOG).start()
