@@ -1,0 +1,96 @@
+"""One nsqlookupd: its listeners, and the order in which things start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from nsqcore.golang import go_json
+from nsqcore.listeners import address_of, bind_tcp
+from nsqcore.version import NSQ_VERSION, banner
+from nsqlookupd.connection import Connection, Connections
+from nsqlookupd.options import Options
+from nsqlookupd.registry import Registry
+from nsqlookupd.state import Session
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+log = logging.getLogger(__name__)
+
+CLOSE_GRACE_S = 1.0
+"""How long clients get at the end to take the answers that are on their way."""
+
+
+class NsqLookupd:
+    """A daemon for :func:`nsqcore.runner.run`; made inside a running loop."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.failed = asyncio.Event()
+        self.registry = Registry(
+            inactive_after=options.inactive_producer_timeout,
+            tombstone_for=options.tombstone_lifetime,
+            clock=time.monotonic_ns,
+        )
+        self._connections = Connections()
+        self._tcp_listener: socket.socket | None = None
+        self._http_listener: socket.socket | None = None
+        self._tcp_server: asyncio.Server | None = None
+        self._http_runner: web.AppRunner | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serves TCP, then HTTP; raises StartError when an address can't be had."""
+        log.info("%s", banner("nsqlookupd"))
+        self._tcp_listener = bind_tcp(self.options.tcp_address)
+        self._http_listener = bind_tcp(self.options.http_address)
+        greeting = go_json(
+            {
+                "broadcast_address": self.options.broadcast_address,
+                "hostname": socket.gethostname(),
+                "http_port": self._http_listener.getsockname()[1],
+                "tcp_port": self._tcp_listener.getsockname()[1],
+                "version": NSQ_VERSION,
+            }
+        )
+
+        def make_session(remote: str) -> Session:
+            return Session(self.registry, remote, greeting)
+
+        self._tcp_server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self._connections, make_session), sock=self._tcp_listener
+        )
+        log.info("TCP: listening on %s", address_of(self._tcp_listener))
+
+        # Here and not above: aiohttp takes longer to import than all the rest, and who connects meanwhile
+        # waits in the backlog instead of being turned away.
+        from nsqcore.http_server import listen_at, make_runner
+        from nsqlookupd.http_api import HttpApi
+
+        self._http_runner = make_runner(HttpApi(self.registry).routes())
+        await self._http_runner.setup()
+        await listen_at(self._http_runner, self._http_listener)
+        log.info("HTTP: listening on %s", address_of(self._http_listener))
+
+    async def stop(self) -> None:
+        """Closes TCP, then HTTP; bounded in time whatever the clients do. A second call waits for the first."""
+        if self._stopping is None:
+            self._stopping = asyncio.ensure_future(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
+        if self._tcp_listener is not None:
+            log.info("TCP: closing %s", address_of(self._tcp_listener))
+            if self._tcp_server is not None:
+                self._tcp_server.close()
+            self._tcp_listener.close()
+        await self._connections.close(CLOSE_GRACE_S)
+        if self._http_listener is not None:
+            log.info("HTTP: closing %s", address_of(self._http_listener))
+            if self._http_runner is not None:
+                await self._http_runner.cleanup()
+            self._http_listener.close()
