@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 _HTML_SAFE = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
+_ESCAPED = re.compile(r"\\.")
+_NO_SHORT_FORM = {"\\b": "\\u0008", "\\f": "\\u000c"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPES = {
     "\a": r"\a",
     "\b": r"\b",
@@ -23,10 +27,16 @@ _ESCAPES = {
 def go_json(value: object) -> bytes:
     """``value`` as Go's encoding/json writes it: no blanks, UTF-8 as is, ``<``, ``>`` and ``&`` escaped.
 
-    Keys keep the order given. Give whole numbers as ``int``: Go writes no ``.0``.
+    Keys keep the order given. Bytes that were not UTF-8 (surrogate escapes) become ``\\ufffd``. Give whole
+    numbers as ``int``: Go writes no ``.0``.
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.translate(_HTML_SAFE).encode("utf-8", "replace")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_HTML_SAFE)
+    if "\\b" in text or "\\f" in text:
+        text = _ESCAPED.sub(lambda m: _NO_SHORT_FORM.get(m[0], m[0]), text)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATE.sub(r"\\ufffd", text).encode()
 
 
 def go_quote(text: bytes) -> str:

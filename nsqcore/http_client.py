@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 
 from nsqcore.version import NSQ_VERSION
+
+_PORT = re.compile(r":\d+$", re.ASCII)
 
 
 class HttpFailure(Exception):
@@ -134,4 +137,4 @@ def _https_url(url: str, data: bytes) -> str | None:
     host, slash, path = rest.partition("/")
     if scheme != "http" or not port:
         return None
-    return f"https://{host.rpartition(':')[0]}:{port}{slash}{path}"
+    return f"https://{_PORT.sub('', host)}:{port}{slash}{path}"

@@ -14,6 +14,8 @@ LEVELS = {
     "fatal": logging.CRITICAL,
 }
 _WORDS = {logging.CRITICAL: "FATAL"}
+_VISIBLE = {c: f"\\x{c:02x}" for c in (*range(0x20), *range(0x7F, 0xA0))}
+_VISIBLE |= {ord("\t"): "\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 
 
 class LogLevel(str):
@@ -35,7 +37,10 @@ class LogLevel(str):
 
 
 class GoFormatter(logging.Formatter):
-    """``<prefix>2026/11/22 06:48:29.140175 INFO: text``, local time."""
+    """``<prefix>2026/11/22 06:48:29.140175 INFO: text``, local time.
+
+    Control characters are shown as escapes: what a peer sent can't begin a new line or steer a terminal.
+    """
 
     def __init__(self, prefix: str) -> None:
         super().__init__()
@@ -46,7 +51,10 @@ class GoFormatter(logging.Formatter):
         seconds, fraction = divmod(record.created, 1)
         when = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(seconds))
         word = _WORDS.get(record.levelno, record.levelname)
-        text = f"{self.prefix}{when}.{int(fraction * 1_000_000):06d} {word}: {record.getMessage()}"
+        message = record.getMessage()
+        if not message.isprintable():
+            message = message.translate(_VISIBLE)
+        text = f"{self.prefix}{when}.{int(fraction * 1_000_000):06d} {word}: {message}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 

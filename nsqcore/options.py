@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
@@ -24,6 +25,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Parser = Callable[[str], object]
+_INTEGER = re.compile(
+    r"[+-]?(0[xX](_?[0-9a-fA-F])+|0[bB](_?[01])+|0[oO]?(_?[0-7])+|[0-9](_?[0-9])*)", re.ASCII
+)
+_OCTAL = re.compile(r"^([+-]?)0(?=[0-9_])", re.ASCII)  # Go and C write it without an o
 _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
@@ -31,7 +36,12 @@ _BOOLEANS = {
 
 
 class UsageError(Exception):
-    """The command line is wrong; the text is its first line on stderr, the usage follows."""
+    """The command line is wrong. The text is the first line on stderr, in the words of the originals,
+    which scripts compare; the usage follows, then ``hint``, which says what is allowed."""
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.hint = hint
 
 
 def option(
@@ -47,7 +57,8 @@ def option(
 
     ``key`` is the TOML key where it is not the field's name; ``flag`` the flag where it is not the field's
     name with dashes. ``parse`` reads a text and raises ValueError saying what is allowed. ``check`` returns
-    why a value can't be taken, or None. A list default makes the flag repeatable.
+    why a value can't be taken, or None. A list default makes the flag repeatable: each use adds what
+    ``parse`` makes of it, which is a list too.
     """
     metadata = {"help": help, "key": key, "flag": flag, "parse": parse, "check": check}
     if isinstance(default, list):
@@ -66,10 +77,12 @@ def between(lowest: int, highest: int) -> Callable[[int], str | None]:
 
 
 def _parse_int(text: str) -> int:
-    digits = text.lstrip("+-")
-    if digits[:1] == "0" and digits[1:].isdigit():  # Go reads a leading zero as octal
-        return int(text.replace(digits, "0o" + digits, 1), 8)
-    return int(text, 0)
+    if not _INTEGER.fullmatch(text):
+        raise ValueError("parse error")
+    number = int(_OCTAL.sub(r"\g<1>0o", text), 0)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ValueError("value out of range")
+    return number
 
 
 class _Flag:
@@ -85,8 +98,11 @@ class _Flag:
         self.repeatable = isinstance(default, list)
         self.boolean = isinstance(default, bool)
         custom: Parser | None = field.metadata["parse"]
+        self.custom = custom is not None
         if custom is not None:
             self.parser, self.word, self.allowed = custom, "value", ""
+        elif self.repeatable:
+            self.parser, self.word, self.allowed = lambda text: [text], "value", "text"
         elif self.boolean:
             self.parser, self.word, self.allowed = _BOOLEANS.__getitem__, "", "true or false"
         elif isinstance(default, Duration):
@@ -98,19 +114,20 @@ class _Flag:
         elif isinstance(default, int):
             self.parser, self.word, self.allowed = _parse_int, "int", "a whole number"
         else:
-            self.parser, self.word, self.allowed = str, "value" if self.repeatable else "string", "text"
+            self.parser, self.word, self.allowed = str, "string", "text"
 
     def parse(self, text: str) -> object:
-        """The value of ``text``; raises UsageError in the original's words, then what is allowed."""
+        """The value of ``text``; raises UsageError."""
+        hint = f"-{self.name}: want {self.allowed}" if self.allowed else ""
         try:
             value = self.parser(text)
         except (ValueError, KeyError) as e:
             if self.boolean:
                 raise UsageError(
-                    f'invalid boolean value "{text}" for -{self.name}: parse error (want {self.allowed})'
+                    f'invalid boolean value "{text}" for -{self.name}: parse error', hint
                 ) from None
-            why = f"parse error (want {self.allowed})" if self.allowed else str(e)
-            raise UsageError(f'invalid value "{text}" for flag -{self.name}: {why}') from None
+            why = "parse error" if isinstance(self.default, Duration) else e
+            raise UsageError(f'invalid value "{text}" for flag -{self.name}: {why}', hint) from None
         refusal = self.check(value) if self.check else None
         if refusal:
             raise UsageError(f'invalid value "{text}" for flag -{self.name}: {refusal}')
@@ -121,26 +138,37 @@ class _Flag:
 
         Integers stand for milliseconds where a duration is meant.
         """
-        if self.repeatable:
-            items = value.split(",") if isinstance(value, str) else value
-            if not isinstance(items, list):
-                raise ValueError("want a list of strings, or one comma-separated string")
-            return [self._coerce_one(item) for item in items if item != ""]
-        return self._coerce_one(value)
+        if not self.repeatable:
+            return self._coerce_one(value)
+        items = value if isinstance(value, list) else value.split(",") if isinstance(value, str) else [value]
+        found: list[object] = []
+        for item in items:
+            if item != "":
+                found += cast(list[object], self._coerce_one(item))
+        return found
 
     def _coerce_one(self, value: object) -> object:
-        if isinstance(self.default, bool) and isinstance(value, bool | int):
+        if self.boolean and isinstance(value, int):
             return bool(value)
-        if isinstance(self.default, Duration) and type(value) is int:
-            value = f"{value}ms"
-        elif type(value) is int and not isinstance(self.default, str | list):
-            value = str(value)
-        if not isinstance(value, str):
+        text = self._text_of(value)
+        if text is None:
             raise ValueError(f"want {self.allowed or 'text'}")
         try:
-            return self.parse(value)
+            return self.parse(text)
         except UsageError as e:
-            raise ValueError(str(e)) from None
+            raise ValueError(e.hint.partition(": ")[2] or str(e)) from None
+
+    def _text_of(self, value: object) -> str | None:
+        """What the flag would have to be given for a TOML value; None when its type is wrong."""
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        if self.repeatable:
+            return str(value) if self.custom else None
+        if isinstance(self.default, int) and isinstance(value, int):
+            return f"{value}ms" if isinstance(self.default, Duration) else str(value)
+        return None
 
     def usage(self) -> str:
         """Two lines, as Go prints them."""
@@ -153,6 +181,11 @@ class _Flag:
             shown = f'"{self.default}"' if isinstance(self.default, str) else str(self.default)
             default = f" (default {shown})"
         return f"  --{self.name}{' ' + self.word if self.word else ''}\n    \t{self.help}{default}"
+
+
+def _shown(value: object) -> str:
+    """A TOML value as Go's ``%v`` prints it, as far as it is simple."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class CommandLine:
@@ -189,21 +222,23 @@ class CommandLine:
         Raises UsageError, and SystemExit 0 after ``--help`` or ``--version``.
         """
         given: dict[str, object] = {}
-        config, words = None, list(argv)
+        config, words, version = None, list(argv), False
         while words and words[0].startswith("-") and words[0] not in ("-", "--"):
             word = words.pop(0)
             name, equals, text = word.removeprefix("-").removeprefix("-").partition("=")
+            if not name or name.startswith("-"):
+                raise UsageError(f"bad flag syntax: {word}")
             if name in ("h", "help"):
                 sys.stderr.write(self.usage())
                 raise SystemExit(0)
             if name in self.ignored or name == "version":
                 if equals and text not in _BOOLEANS:
                     raise UsageError(
-                        f'invalid boolean value "{text}" for -{name}: parse error (want true or false)'
+                        f'invalid boolean value "{text}" for -{name}: parse error',
+                        f"-{name}: want true or false",
                     )
-                if name == "version" and _BOOLEANS.get(text, True):
-                    sys.stdout.write(banner(self.program) + "\n")
-                    raise SystemExit(0)
+                if name == "version":
+                    version = _BOOLEANS.get(text, True)
                 continue
             flag = self.flags.get(name)
             if flag is None and name != "config":
@@ -217,13 +252,21 @@ class CommandLine:
             if flag is None:
                 config = text
             elif flag.repeatable:
-                cast(list[object], given.setdefault(flag.field, [])).append(flag.parse(text))
+                cast(list[object], given.setdefault(flag.field, [])).extend(
+                    cast(list[object], flag.parse(text))
+                )
             else:
                 given[flag.field] = flag.parse(text)
+        if version:
+            sys.stdout.write(banner(self.program) + "\n")
+            raise SystemExit(0)
         return given, config
 
     def read_config(self, path: str) -> tuple[dict[str, object], list[str]]:
-        """Options of a TOML file by field name, and the keys in it that mean nothing; raises StartError."""
+        """Options of a TOML file by field name, and the keys in it that mean nothing.
+
+        Raises StartError: the original's line, and below it what is allowed.
+        """
         try:
             table = tomllib.loads(Path(path).read_text("utf-8"))
         except (OSError, ValueError) as e:
@@ -236,7 +279,7 @@ class CommandLine:
                 try:
                     found[flag.field] = flag.coerce(value)
                 except ValueError as e:
-                    raise StartError(f"failed parsing {key} {value!r} - {e}") from None
+                    raise StartError(f"failed parsing {key} {_shown(value)}\n{key}: {e}") from None
         return found, [key for key in table if key not in by_key]
 
     def load(self, argv: Sequence[str]) -> Any:
@@ -248,7 +291,7 @@ class CommandLine:
         try:
             given, config = self.parse(argv)
         except UsageError as e:
-            sys.stderr.write(f"{e}\n{self.usage()}")
+            sys.stderr.write(f"{e}\n{self.usage()}" + (f"\n{e.hint}\n" if e.hint else ""))
             raise SystemExit(2) from None
         unknown: list[str] = []
         try:
@@ -256,7 +299,8 @@ class CommandLine:
                 from_file, unknown = self.read_config(config)
                 given = from_file | given
         except StartError as e:
-            logs.fatal(self.program, str(e))
+            for line in str(e).splitlines():
+                logs.fatal(self.program, line)
             raise SystemExit(1) from None
         options = self.options(**given)
         logs.configure(options.log_prefix, options.log_level)

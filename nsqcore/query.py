@@ -32,5 +32,6 @@ def _unescape(text: str) -> str:
         _, *escapes = text.split("%")
         if any(len(e) < 2 or e[0] not in _HEX or e[1] not in _HEX for e in escapes):
             raise HttpError(400, "INVALID_REQUEST")
-        return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "surrogateescape")
+        raw = text.replace("+", " ").encode("utf-8", "surrogateescape")
+        return unquote_to_bytes(raw).decode("utf-8", "surrogateescape")
     return text.replace("+", " ")
