@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""nsqd: the daemon that receives, queues and delivers messages."""

@@ -1,0 +1,34 @@
+"""Replaces a small file so that after a crash it holds the old text or the new one, never half of it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from secrets import randbelow
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes beside, fsyncs, renames, fsyncs the folder. Blocks; raises OSError and leaves no rest behind.
+
+    The name beside is the original's, ``<name>.<number>.tmp``.
+    """
+    beside = path.with_name(f"{path.name}.{randbelow(1 << 63)}.tmp")
+    try:
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        beside.rename(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,319 @@
+"""One channel: its queue, what came back, what is deferred, and how its consumers share the messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from random import randrange
+
+from nsqd.backend import Backend, Stored
+from nsqd.client import Client
+from nsqd.deferred import Deferred
+from nsqd.errors import EXITING, Refused
+from nsqd.frames import Batch, next_delivery, records_of_past
+from nsqd.message_queue import FLUSH_RUN, Budget, MessageQueue
+
+MAX_RUN = 1000
+"""Messages for one client in one go: with 200 byte messages a write of some 230 KB."""
+MAX_RUN_BYTES = 1 << 20
+DUE_RUN = 5000
+"""Deferred messages taken up in one go when very many are due at once."""
+
+
+class Channel:
+    """Shares its messages among its consumers.
+
+    Messages wait in ``queue`` (fresh ones, in order) or in ``returned`` (past frames: requeued, timed out,
+    due after deferral, given back by a consumer that left). While both hold some they are served in turn,
+    so that neither a message requeued over and over nor a long backlog can starve the other.
+    """
+
+    def __init__(
+        self,
+        topic_name: str,
+        name: str,
+        *,
+        limit: int,
+        budget: Budget,
+        make_backend: Callable[[Callable[[], None]], Backend],
+        emptied: Callable[[Channel], None],
+        discard: Callable[[deque[bytes]], None],
+    ) -> None:
+        """``make_backend`` gets the callback for "more can be read"; ``emptied`` is told when the last
+        consumer left; ``discard`` lets go of many messages in slices."""
+        self.topic_name = topic_name
+        self.name = name
+        self.clients: list[Client] = []
+        self.returned: deque[bytes] = deque()
+        self.deferred = Deferred()
+        self.paused = False
+        self.exiting = False
+        self.message_count = self.requeue_count = self.timeout_count = self.memory_count = 0
+        self._loop = asyncio.get_running_loop()
+        self.backend = make_backend(self.wake)
+        self.queue = MessageQueue(self.backend, limit=limit, budget=budget)
+        self._hungry: dict[
+            Client, None
+        ] = {}  # consumers that may have room, who is to be served first in front
+        self._woken = False
+        self._returned_next = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._emptied = emptied
+        self._discard = discard
+
+    def __repr__(self) -> str:
+        return f"<Channel {self.topic_name}:{self.name} depth={self.depth} consumers={len(self.clients)}>"
+
+    @property
+    def depth(self) -> int:
+        """Messages that wait to be sent; neither in flight nor deferred."""
+        return self.queue.depth + len(self.returned)
+
+    @property
+    def in_flight_count(self) -> int:
+        """Messages that consumers hold."""
+        return sum(len(client.in_flight) for client in self.clients)
+
+    # -- in ----------------------------------------------------------------------------------------
+
+    def put(self, batch: Batch, stored: Callable[[list[bytes]], Stored]) -> None:
+        """Takes fresh messages from the topic; ``stored`` as in :meth:`MessageQueue.put`."""
+        if self.exiting:
+            raise Refused(EXITING)
+        self.queue.put(batch, stored)
+        self.message_count += len(batch.frames)
+        self.wake()
+
+    def put_unwatched(self, batch: Batch) -> None:
+        """As :meth:`put`, for messages whose publisher has its answer: what the disk fails stays in memory."""
+
+        def keep(frames: list[bytes]) -> Stored:
+            return lambda error: self.queue.keep(frames) if error else None
+
+        self.put(batch, keep)
+
+    def put_deferred(self, past: bytes, due: float) -> None:
+        """Takes a message that is to be delivered at ``due``, loop time."""
+        if self.exiting:
+            raise Refused(EXITING)
+        self.message_count += 1
+        self._defer(past, due)
+
+    def _defer(self, past: bytes, due: float) -> None:
+        if self.deferred.add(due, past):
+            self._await_deferred(due)
+
+    def _await_deferred(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._take_due)
+
+    def _take_due(self) -> None:
+        self._timer = None
+        # The loop's timers tick in milliseconds: what is due within this one is taken with it.
+        self.returned.extend(self.deferred.due(self._loop.time() + 0.001, DUE_RUN))
+        due = self.deferred.next_due()
+        if due is not None:
+            self._await_deferred(due)
+        self.wake()
+
+    # -- out ---------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Has messages delivered soon, once per turn of the loop however many publishes asked for it."""
+        if not self._woken and self._hungry and (self.queue.memory or self.returned or self.backend.depth):
+            self._woken = True
+            self._loop.call_soon(self._pump)
+
+    def hungry(self, client: Client) -> None:
+        """This consumer has room, or may have."""
+        self._hungry[client] = None
+        self.wake()
+
+    def _pump(self) -> None:
+        """Gives every consumer with room one run, in turns; goes on in the next turn of the loop."""
+        self._woken = False
+        if self.paused:
+            return
+        hungry, self._hungry = self._hungry, {}
+        still: list[Client] = []
+        left, progress = len(hungry), 0
+        for client in hungry:
+            room = client.room()
+            waiting = len(self.queue.memory) + len(self.returned) + self.backend.depth
+            if not waiting:
+                self._hungry[client] = None  # not served: first in line next time
+            elif room > 0 and not client.blocked:
+                served = self._serve(client, min(room, -(-waiting // left), MAX_RUN))
+                progress += served
+                if served < room:
+                    still.append(client)
+            left -= 1
+        for client in still:
+            self._hungry[client] = None
+        if progress:  # else the disk can't be read for the moment, and wakes us when it can
+            self.wake()
+
+    def _serve(self, client: Client, count: int) -> int:
+        """Sends up to ``count`` messages to a client; returns how many."""
+        queue = self.queue
+        from_memory = False
+        if self.returned and (self._returned_next or not (queue.memory or self.backend.depth)):
+            take = self.returned.popleft
+            run = [next_delivery(take()) for _ in range(min(count, len(self.returned)))]
+        elif queue.memory:
+            run = queue.take(min(count, len(queue.memory)), MAX_RUN_BYTES)
+            from_memory = True
+        else:
+            run = self.backend.take(count, MAX_RUN_BYTES).frames
+            if not run:
+                return 0
+        self._returned_next = not self._returned_next and bool(self.returned)
+        taken = len(run)
+        if client.settings.sample_rate:
+            run = self._sample(run, client.settings.sample_rate, from_memory=from_memory)
+            if not run:
+                return taken
+        data = run[0] if len(run) == 1 else b"".join(run)
+        if from_memory:
+            queue.released(len(data))
+            self.memory_count += len(run)
+        client.in_flight.add(run, self._loop.time())
+        client.message_count += len(run)
+        if client.timer is None:
+            self._await_timeout(client)
+        client.write(data)
+        return taken
+
+    def _sample(self, run: list[bytes], rate: int, *, from_memory: bool) -> list[bytes]:
+        """About ``rate`` percent of a run; the rest is done with for the whole channel, which is what sampling means."""
+        sampled = [frame for frame in run if randrange(100) < rate]
+        if from_memory:
+            self.queue.released(sum(map(len, run)) - sum(map(len, sampled)))
+        return sampled
+
+    # -- what consumers do -------------------------------------------------------------------------
+
+    def add_client(self, client: Client) -> None:
+        """A consumer subscribed."""
+        self.clients.append(client)
+
+    def remove_client(self, client: Client) -> None:
+        """A consumer left: what it held goes to the others at once (the original lets the time-out pass)."""
+        if client not in self.clients:
+            return
+        self.clients.remove(client)
+        self._hungry.pop(client, None)
+        if client.timer is not None:
+            client.timer.cancel()
+            client.timer = None
+        self.returned.extend(client.in_flight.clear())
+        self.wake()
+        if not self.clients:
+            self._emptied(self)
+
+    def finish(self, client: Client, message_id: bytes) -> bool:
+        """One message is done; False when the client does not hold it."""
+        if client.in_flight.pop(message_id) is None:
+            return False
+        client.finish_count += 1
+        self.hungry(client)
+        return True
+
+    def requeue(self, client: Client, message_id: bytes, delay: float) -> bool:
+        """One message comes back, to be delivered after ``delay`` seconds; False when the client does not hold it."""
+        past = client.in_flight.pop(message_id)
+        if past is None:
+            return False
+        client.requeue_count += 1
+        self.requeue_count += 1
+        if delay > 0:
+            self._defer(past, self._loop.time() + delay)
+        else:
+            self.returned.append(past)
+        self.hungry(client)
+        return True
+
+    def touch(self, client: Client, message_id: bytes) -> bool:
+        """One message gets its time again; False when the client does not hold it."""
+        deadline = client.in_flight.touch(message_id, self._loop.time())
+        if deadline is None:
+            return False
+        if client.timer is not None and deadline < client.timer.when():
+            client.timer.cancel()
+            self._await_timeout(client)
+        return True
+
+    def owned_by_other(self, client: Client, message_id: bytes) -> bool:
+        """Whether another consumer holds the message: only asked to word an error."""
+        return any(message_id in other.in_flight.messages for other in self.clients if other is not client)
+
+    def _await_timeout(self, client: Client) -> None:
+        deadline = client.in_flight.next_deadline()
+        client.timer = None if deadline is None else self._loop.call_at(deadline, self._time_out, client)
+
+    def _time_out(self, client: Client) -> None:
+        past = client.in_flight.expired(self._loop.time())
+        self._await_timeout(client)
+        if past:
+            self.timeout_count += len(past)
+            self.returned.extend(past)
+            self.hungry(client)
+
+    # -- what operators do -------------------------------------------------------------------------
+
+    def pause(self, paused: bool) -> None:
+        """Stops or resumes delivery; time-outs and deferrals go on."""
+        self.paused = paused
+        self.wake()
+
+    def empty(self) -> None:
+        """Drops everything: waiting, in flight and deferred."""
+        self._discard(self.queue.drop())
+        returned, self.returned = self.returned, deque()
+        self._discard(returned)
+        self._discard(deque(past for _, past in self.deferred.take_all()))
+        for client in self.clients:
+            client.in_flight.clear()
+            self._hungry[client] = None
+
+    def delete(self) -> None:
+        """Drops everything, its files too, and closes its consumers' connections."""
+        self._leave()
+        self.empty()
+        self.backend.delete()
+
+    def flush(self, failed: Callable[[OSError], None]) -> tuple[int, int, int]:
+        """Ends its consumers' connections and moves what it holds to disk.
+
+        Order: memory, returned, in flight, deferred. Returns how many of memory (returned ones counted in),
+        in flight, deferred.
+        """
+
+        def stored(error: OSError | None) -> None:
+            if error is not None:
+                failed(error)
+
+        in_flight = [frame for client in self.clients for frame in client.in_flight.clear()]
+        self._leave()
+        deferred = [past for _, past in self.deferred.take_all()]
+        counts = (len(self.queue.memory) + len(self.returned), len(in_flight), len(deferred))
+        self.queue.flush(failed)
+        past = iter([*self.returned, *in_flight, *deferred])
+        self.returned.clear()
+        while run := list(islice(past, FLUSH_RUN)):
+            self.backend.append(records_of_past(run), stored)
+        return counts
+
+    def _leave(self) -> None:
+        self.exiting = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for client in self.clients:
+            if client.timer is not None:
+                client.timer.cancel()
+                client.timer = None
+            client.close()
+        self._hungry.clear()

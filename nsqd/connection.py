@@ -1,0 +1,277 @@
+"""One client's socket: reading, deadlines, heartbeats, and ending so that the last words arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import cast
+
+from nsqcore.addresses import format_peer
+from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, RESPONSE, encode_frame
+from nsqd import identify
+from nsqd.broker import Broker
+from nsqd.client import Client, State
+from nsqd.commands import LineTooLong, obey, truncated
+from nsqd.in_flight import InFlight
+from nsqd.session import Session
+
+log = logging.getLogger(__name__)
+
+MAGIC_TIMEOUT_S = 60.0
+"""For the first four bytes. The original waits for ever."""
+LINGER_S = 2.0
+"""How long the last words may take to be read before the socket is closed under them."""
+HIGH_WATER = 1 << 20
+"""Bytes that wait for a slow consumer before nothing more is delivered to it."""
+MOST_UNREAD = 8 << 20
+"""Bytes that may gather behind a command that is at work; then reading pauses."""
+_HEARTBEAT_FRAME = encode_frame(RESPONSE, HEARTBEAT)
+
+
+class Connection(asyncio.Protocol):
+    """Joins a transport to a :class:`Session`. ``connections`` holds it as long as it lives."""
+
+    def __init__(self, broker: Broker, connections: set[Connection]) -> None:
+        self._broker = broker
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._heard = self._now()  # when the client last sent something
+        self._parts: list[bytes] = []  # an incomplete command, or bytes behind one that is at work
+        self._have = 0
+        self._wanted = len(MAGIC_V2)
+        self._greeted = False
+        self._going_on = False
+        self._paused_reading = False
+        self._blocked_since = 0.0
+        self._interval = 0.0  # of heartbeats, seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Sets up the client's state; nothing is sent."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        peer = format_peer(transport.get_extra_info("peername"))
+        settings = identify.default_settings(
+            self._broker.options, "" if peer == "@" else peer.rpartition(":")[0].strip("[]")
+        )
+        client = Client(
+            settings=settings,
+            write=self._transport.write,
+            close=self.abort,
+            remote_address=peer,
+            in_flight=InFlight(settings.msg_timeout / 1000, 0.0),
+        )
+        self.client = client
+        self._session = Session(
+            self._broker, client, output=self._transport.write, changed=self._session_changed
+        )
+        self._connections.add(self)
+        self._timer = self._loop.call_later(MAGIC_TIMEOUT_S, self._no_magic)
+        log.info("TCP: new client(%s)", peer)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Obeys what is complete; keeps the rest without joining it before it can be complete."""
+        self._heard = self._now()
+        if self._ending:
+            return
+        if self._parts or not self._greeted or self._session.suspended:
+            self._parts.append(data)
+            self._have += len(data)
+            if self._have < self._wanted or self._going_on:
+                return
+            if self._session.suspended:
+                if self._have > MOST_UNREAD and not self._paused_reading:
+                    self._paused_reading = True
+                    self._transport.pause_reading()
+                return
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts.clear()
+            if not self._greeted:
+                if not self._greet(data):
+                    return
+                data = data[len(MAGIC_V2) :]
+        self._obey(data)
+
+    def _obey(self, data: bytes) -> None:
+        session = self._session
+        try:
+            done = obey(session, data)
+        except LineTooLong:
+            log.error("[%s] - no end of line within the longest line, closing", self.client.remote_address)
+            self.abort()
+            return
+        session.flush()
+        if done < len(data) and not self._ending:
+            rest = data[done:] if done else data
+            self._parts = [rest]
+            self._have = len(rest)
+            self._wanted = session.wanted
+            if not session.wanted and not session.suspended and not session.over:  # very many commands
+                self._go_on_soon()
+        else:
+            self._have = 0
+
+    def _go_on_soon(self) -> None:
+        if not self._going_on:
+            self._going_on = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = False
+        if self._parts and not self._ending and not self._session.suspended:
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts, self._have = [], 0
+            self._obey(data)
+            if self._paused_reading and not self._session.suspended:
+                self._paused_reading = False
+                self._transport.resume_reading()
+
+    def _greet(self, data: bytes) -> bool:
+        magic = data[: len(MAGIC_V2)]
+        log.info(
+            "CLIENT(%s): desired protocol magic '%s'", self.client.remote_address, magic.decode("latin-1")
+        )
+        if magic != MAGIC_V2:
+            log.error(
+                "client(%s) bad protocol magic '%s'", self.client.remote_address, magic.decode("latin-1")
+            )
+            self._transport.write(encode_frame(ERROR, b"E_BAD_PROTOCOL"))
+            self._end()
+            return False
+        self._greeted = True
+        self._wanted = 0
+        self._beat_every(self.client.settings.heartbeat_interval / 1000)
+        return True
+
+    def _session_changed(self) -> None:
+        """Told by the session: settings, the end of long work, or the end of everything."""
+        session = self._session
+        interval = self.client.settings.heartbeat_interval / 1000
+        if session.over:
+            if session.settled or not session.answers:
+                self._loop.call_soon(self._end)
+            else:
+                session.flush()
+                self._end()
+        elif interval != self._interval:
+            self._beat_every(interval)
+        elif self._parts and not session.suspended:
+            self._go_on_soon()
+
+    def eof_received(self) -> bool:
+        """The client sends no more: says what was missing if it stopped inside a command, then closes."""
+        if not self._ending and self._greeted and self._parts:
+            error = truncated(self._session, b"".join(self._parts))
+            if error is not None:
+                self._session.refuse(error)
+                self._session.flush()
+        self._leave()
+        return False
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: no more messages for it for now."""
+        self._blocked_since = self._now()
+        self.client.blocked = True
+
+    def resume_writing(self) -> None:
+        """It caught up."""
+        self.client.blocked = False
+        if self._session.channel is not None:
+            self._session.channel.hungry(self.client)
+
+    # -- heartbeats --------------------------------------------------------------------------------
+
+    def _beat_every(self, interval: float) -> None:
+        """Heartbeats every ``interval`` seconds from now on; 0 for none, and no deadlines either."""
+        self._interval = interval
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if interval:
+            self._timer = self._loop.call_later(interval, self._beat)
+
+    def _beat(self) -> None:
+        now, interval = self._now(), self._interval
+        silent = now - self._heard
+        if silent >= 2 * interval - 0.001:
+            log.info("client(%s) - nothing heard for %.1f s, closing", self.client.remote_address, silent)
+            self.abort()
+            return
+        if self.client.blocked and now - self._blocked_since >= interval:
+            log.info(
+                "client(%s) - reads nothing for %.1f s, closing",
+                self.client.remote_address,
+                now - self._blocked_since,
+            )
+            self.abort()
+            return
+        self._transport.write(_HEARTBEAT_FRAME)
+        # The read deadline lies two intervals after the last command, mostly between two heartbeats.
+        due = self._heard + 2 * interval
+        if due < now + interval:
+            self._timer = self._loop.call_at(due, self._check_silence, now + interval)
+        else:
+            self._timer = self._loop.call_at(now + interval, self._beat)
+
+    def _check_silence(self, next_beat: float) -> None:
+        if self._now() - self._heard >= 2 * self._interval - 0.001:
+            self._beat()
+        else:
+            self._timer = self._loop.call_at(next_beat, self._beat)
+
+    # -- end ---------------------------------------------------------------------------------------
+
+    def _no_magic(self) -> None:
+        log.info(
+            "client(%s) - no protocol magic within %.0f s, closing",
+            self.client.remote_address,
+            MAGIC_TIMEOUT_S,
+        )
+        self.abort()
+
+    def _end(self) -> None:
+        """Closes behind the last words.
+
+        Closing at once with input unread would make the kernel send a reset, and the client would lose the
+        error frame. So our side is closed first, and what the client still sends is thrown away for a while.
+        """
+        if self._ending:
+            return
+        self._session.flush()
+        self._leave()
+        if self._transport.is_closing():
+            return
+        try:
+            self._transport.write_eof()
+        except (OSError, RuntimeError):  # the peer is gone already
+            self._transport.abort()
+            return
+        self._timer = self._loop.call_later(LINGER_S, self._transport.abort)
+
+    def _leave(self) -> None:
+        self._ending = True
+        self._parts.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._session.leave()
+
+    def abort(self) -> None:
+        """Closes at once, without a frame: what is still to be written is written first as far as the kernel takes it."""
+        self._leave()
+        self._transport.close() if not self.client.blocked else self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._leave()
+        self._connections.discard(self)
+        log.info("PROTOCOL(V2): [%s] exiting ioloop", self.client.remote_address)
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.client.remote_address} {State(self.client.state).name}>"

@@ -1,0 +1,212 @@
+"""A message as the frame of its next delivery: one immutable ``bytes``, built once, shared by all channels.
+
+::
+
+    0      4        8           16         18          34
+    | size | type=2 | timestamp | attempts | id (hex)  | body ...
+
+The wire counts the delivery under way, the disk only past ones. Two kinds of frames follow from that:
+
+- a *fresh* frame goes out as it is: its attempts are 1;
+- a *past* frame tells how often it was delivered: a frame that comes back from a consumer is one already,
+  a deferred message starts as one with attempts 0. :func:`next_delivery` makes of it the frame to send.
+
+A disk record is a length and a past frame from its timestamp on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from struct import Struct
+import struct
+
+from nsqd.errors import BatchError
+from nsqd.guid import SEQUENCES, SUFFIXES, Ids
+
+FRAME_HEAD = Struct(">IIqH")  # size, frame type, timestamp, attempts
+FRAME_OVERHEAD = 34  # bytes of a frame that are not body
+RECORD_OVERHEAD = 26  # bytes of a disk record that are not body, its length field not counted
+MESSAGE = 2
+_U16, _U32, _I32 = Struct(">H"), Struct(">I"), Struct(">i")
+_SIZE_AND_TYPE = Struct(">II")
+_NEVER, _ONCE = b"\0\0", b"\0\1"
+
+SLICE = 8_000
+"""Messages of a batch that are built in one go, about 3 ms; longer batches let others have the loop between."""
+
+
+class Batch:
+    """Messages that are published together, as frames.
+
+    ``size`` is the bytes of all frames, ``largest`` a bound on the longest one: both are known to the
+    decoder for nothing, and spare the queues a look at every message.
+    """
+
+    __slots__ = ("frames", "largest", "size")
+
+    def __init__(self, frames: list[bytes], size: int, largest: int) -> None:
+        self.frames = frames
+        self.size = size
+        self.largest = largest
+
+    @property
+    def body_size(self) -> int:
+        """Bytes of the bodies alone."""
+        return self.size - FRAME_OVERHEAD * len(self.frames)
+
+
+class FrameBuilder:
+    """Makes frames of bodies; one per process, for it hands out the ids."""
+
+    def __init__(self, ids: Ids) -> None:
+        self.ids = ids
+
+    def one(self, body: bytes, attempts: int = 1) -> Batch:
+        """A batch of one message; ``attempts`` 0 makes a past frame, for deferral."""
+        now = time.time_ns()
+        ids = self.ids
+        sequence = ids.at(now)
+        ids.sequence = sequence + 1
+        size = len(body) + FRAME_OVERHEAD
+        frame = b"".join(
+            (FRAME_HEAD.pack(size - 4, MESSAGE, now, attempts), ids.prefix, SUFFIXES[sequence], body)
+        )
+        return Batch([frame], size, size)
+
+    def many(self, bodies: Iterable[bytes]) -> Batch:
+        """A batch of these bodies."""
+        now, ids, join = time.time_ns(), self.ids, b"".join
+        sequence = ids.at(now)
+        frames: list[bytes] = []
+        total = largest = 0
+        for body in bodies:
+            if sequence == SEQUENCES:
+                ids.sequence = sequence
+                sequence = ids.at(now)
+            size = len(body) + FRAME_OVERHEAD
+            frames.append(
+                join((FRAME_HEAD.pack(size - 4, MESSAGE, now, 1), ids.prefix, SUFFIXES[sequence], body))
+            )
+            sequence += 1
+            total += size
+            if size > largest:
+                largest = size
+        ids.sequence = sequence
+        return Batch(frames, total, largest)
+
+
+class BatchDecoder:
+    """Decodes the body of an MPUB from its count on: ``count`` times a length and a message.
+
+    All or nothing: a wrong length anywhere raises BatchError, with the index of the message. A long batch
+    is decoded in steps, so that the loop can do other things between them.
+    """
+
+    def __init__(
+        self, builder: FrameBuilder, data: bytes, at: int, end: int, *, max_msg_size: int, max_body_size: int
+    ) -> None:
+        """``data[at:end]`` is the count and the messages; raises BatchError when the count is impossible."""
+        if end - at < 4:
+            raise BatchError("BODY", "failed to read message count")
+        (count,) = _I32.unpack_from(data, at)
+        if not 0 < count <= (max_body_size - 4) // 5:
+            raise BatchError("BODY", f"invalid message count {count}")
+        self._ids = builder.ids
+        self._data, self._start, self._at, self._end = data, at + 4, at + 4, end
+        self._count = self._left = count
+        self._max = max_msg_size
+        self._largest = 0
+        self._now = time.time_ns()
+        self._frames: list[bytes] = []
+
+    @property
+    def end(self) -> int:
+        """Where the last message ended, once all are decoded."""
+        return self._at
+
+    def step(self, limit: int = SLICE) -> Batch | None:
+        """Decodes up to ``limit`` messages more; the batch when that was the last, else None."""
+        data, at, now, largest, longest = self._data, self._at, self._now, self._largest, self._max
+        ids, join, size_at, frames = self._ids, b"".join, _U32.unpack_from, self._frames
+        append, head, last = frames.append, b"", 0
+        sequence = ids.at(now)
+        todo = min(limit, self._left)
+        try:
+            for _ in range(todo):
+                (size,) = size_at(data, at)
+                if size != last or sequence == SEQUENCES:
+                    if not 0 < size <= longest:
+                        raise self._refusal(at)
+                    if sequence == SEQUENCES:
+                        ids.sequence = sequence
+                        sequence = ids.at(now)
+                    if size > largest:
+                        largest = size
+                    head, last = FRAME_HEAD.pack(size + 30, MESSAGE, now, 1) + ids.prefix, size
+                append(join((head, SUFFIXES[sequence], data[at + 4 : at + 4 + size])))
+                sequence += 1
+                at += 4 + size
+        except struct.error:
+            at = self._end + 1  # data ended inside a length
+        finally:
+            ids.sequence = sequence
+        if at > self._end:  # a slice past the end came out short: nothing of it is used
+            raise self._refusal(self._end)
+        self._at, self._largest, self._left = at, largest, self._left - todo
+        if self._left:
+            return None
+        body_size = at - self._start - 4 * self._count
+        return Batch(frames, body_size + FRAME_OVERHEAD * self._count, largest + FRAME_OVERHEAD)
+
+    def _refusal(self, stop: int) -> BatchError:
+        """Walks the batch again, up to the message that is wrong, to say which and why."""
+        at, index = self._start, 0
+        while True:
+            if at + 4 > self._end:
+                return BatchError("MESSAGE", f"failed to read message({index}) body size")
+            (size,) = _I32.unpack_from(self._data, at)
+            if size <= 0:
+                return BatchError("MESSAGE", f"invalid message({index}) body size {size}")
+            if size > self._max:
+                return BatchError("MESSAGE", f"message too big {size} > {self._max}")
+            if at + 4 + size > self._end or at >= stop:
+                return BatchError("MESSAGE", "failed to read message body")
+            at += 4 + size
+            index += 1
+
+
+def id_of(frame: bytes) -> bytes:
+    """The 16 bytes of the message's id."""
+    return frame[18:34]
+
+
+def attempts_of(frame: bytes) -> int:
+    """The attempts that the frame states."""
+    return frame[16] << 8 | frame[17]
+
+
+def next_delivery(past: bytes) -> bytes:
+    """The frame to send of a past frame: one attempt more (65,535 wraps to 0, as the original's does)."""
+    attempts = ((past[16] << 8 | past[17]) + 1) & 0xFFFF
+    return b"".join((past[:16], _U16.pack(attempts), past[18:]))
+
+
+def records_of_fresh(frames: Sequence[bytes]) -> list[bytes]:
+    """Disk records of fresh frames: never delivered so far."""
+    join, pack = b"".join, _U32.pack
+    return [join((pack(len(f) - 8), f[8:16], _NEVER, f[18:])) for f in frames]
+
+
+def records_of_past(frames: Iterable[bytes]) -> list[bytes]:
+    """Disk records of past frames."""
+    return [_U32.pack(len(f) - 8) + f[8:] for f in frames]
+
+
+def frame_of_record(record: bytes) -> bytes:
+    """The frame to send of a disk record (its length field included)."""
+    if record[12:14] == _NEVER:
+        attempts = _ONCE
+    else:
+        attempts = _U16.pack(((record[12] << 8 | record[13]) + 1) & 0xFFFF)
+    return b"".join((_SIZE_AND_TYPE.pack(len(record), MESSAGE), record[4:12], attempts, record[14:]))

@@ -1,0 +1,137 @@
+"""IDENTIFY: what a client may ask for, what it gets, and the answer (nsqd reference, 2.6). Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+from nsqcore.golang import go_json
+from nsqcore.version import NSQ_VERSION
+from nsqd.client import Settings
+from nsqd.errors import FatalError
+from nsqd.options import Options
+
+DEFAULT_HEARTBEAT_MS = 30_000
+DEFAULT_BUFFER_SIZE = 16_384
+DEFLATE_LEVEL = 6
+"""Told in the answer although nothing is compressed: clients read the field whatever ``deflate`` says."""
+V = TypeVar("V", str, int, bool)
+
+
+def default_settings(options: Options, peer_host: str) -> Settings:
+    """Of a client that has not sent IDENTIFY."""
+    return Settings(
+        client_id=peer_host,
+        hostname=peer_host,
+        heartbeat_interval=DEFAULT_HEARTBEAT_MS,
+        output_buffer_size=DEFAULT_BUFFER_SIZE,
+        output_buffer_timeout=options.output_buffer_timeout.ms,
+        msg_timeout=options.msg_timeout.ms,
+    )
+
+
+class Identity:
+    """The JSON body of an IDENTIFY: keys in any letter case, ``null`` as if absent, types strict."""
+
+    def __init__(self, body: bytes) -> None:
+        """Raises FatalError ``E_BAD_BODY`` for what is not a JSON object."""
+        try:
+            value = json.loads(body.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            value = False
+        if value is not None and not isinstance(value, dict):
+            raise _undecodable()
+        self._values = {key.lower(): item for key, item in (value or {}).items() if item is not None}
+
+    def get(self, key: str, default: V) -> V:
+        """The value of ``key`` if it is there; raises FatalError when it has another type than ``default``."""
+        value = self._values.get(key, default)
+        if type(value) is not type(default):
+            raise _undecodable()
+        return value
+
+
+def _undecodable() -> FatalError:
+    return FatalError("E_BAD_BODY", "IDENTIFY failed to decode JSON body")
+
+
+def _invalid(what: str, value: int) -> FatalError:
+    return FatalError("E_BAD_BODY", f"IDENTIFY {what} ({value}) is invalid")
+
+
+def negotiate(identity: Identity, options: Options) -> Settings:
+    """The settings that the client gets; raises FatalError for a value out of range."""
+    asked = Settings(
+        client_id=identity.get("client_id", ""),
+        hostname=identity.get("hostname", ""),
+        user_agent=identity.get("user_agent", ""),
+        heartbeat_interval=identity.get("heartbeat_interval", 0),
+        output_buffer_size=identity.get("output_buffer_size", 0),
+        output_buffer_timeout=identity.get("output_buffer_timeout", 0),
+        sample_rate=identity.get("sample_rate", 0),
+        msg_timeout=identity.get("msg_timeout", 0),
+        topology_region=identity.get("topology_region", ""),
+        topology_zone=identity.get("topology_zone", ""),
+    )
+    for flag in ("feature_negotiation", "tls_v1", "snappy", "deflate"):
+        identity.get(flag, False)
+    identity.get("deflate_level", 0)
+
+    heartbeat = asked.heartbeat_interval
+    if heartbeat == -1:
+        asked.heartbeat_interval = 0
+    elif heartbeat == 0:
+        asked.heartbeat_interval = DEFAULT_HEARTBEAT_MS
+    elif not 1000 <= heartbeat <= options.max_heartbeat_interval.ms:
+        raise _invalid("heartbeat interval", heartbeat)
+
+    timeout = asked.output_buffer_timeout
+    if timeout == -1:
+        asked.output_buffer_timeout = 0
+    elif timeout == 0:
+        asked.output_buffer_timeout = options.output_buffer_timeout.ms
+    elif not options.min_output_buffer_timeout.ms <= timeout <= options.max_output_buffer_timeout.ms:
+        raise _invalid("output buffer timeout", timeout)
+
+    size = asked.output_buffer_size
+    if size == -1:
+        asked.output_buffer_size, asked.output_buffer_timeout = 1, 0
+    elif size == 0:
+        asked.output_buffer_size = DEFAULT_BUFFER_SIZE
+    elif not 64 <= size <= options.max_output_buffer_size:
+        raise _invalid("output buffer size", size)
+
+    if not 0 <= asked.sample_rate <= 99:
+        raise _invalid("sample rate", asked.sample_rate)
+
+    if asked.msg_timeout == 0:
+        asked.msg_timeout = options.msg_timeout.ms
+    elif not 1000 <= asked.msg_timeout <= options.max_msg_timeout.ms:
+        raise _invalid("msg timeout", asked.msg_timeout)
+    return asked
+
+
+def answer(identity: Identity, settings: Settings, options: Options) -> bytes:
+    """What the client is told: ``OK``, or JSON with ``feature_negotiation``."""
+    if not identity.get("feature_negotiation", False):
+        return b"OK"
+    level = identity.get("deflate_level", 0)
+    return go_json(
+        {
+            "max_rdy_count": options.max_rdy_count,
+            "version": NSQ_VERSION,
+            "max_msg_timeout": options.max_msg_timeout.ms,
+            "msg_timeout": settings.msg_timeout,
+            "tls_v1": False,
+            "deflate": False,
+            "deflate_level": min(level, DEFLATE_LEVEL) if level > 0 else DEFLATE_LEVEL,
+            "max_deflate_level": DEFLATE_LEVEL,
+            "snappy": False,
+            "sample_rate": settings.sample_rate,
+            "auth_required": False,
+            "output_buffer_size": settings.output_buffer_size,
+            "output_buffer_timeout": settings.output_buffer_timeout,
+            "topology_region": options.topology_region,
+            "topology_zone": options.topology_zone,
+        }
+    )

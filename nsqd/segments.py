@@ -1,0 +1,136 @@
+"""The files of one disk queue: names, positions, opening, removing. No queue logic in here.
+
+Components of a path are joined, never formatted: a ``%`` in the data path is just a letter.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+from nsqd.atomic import write_atomically
+from nsqd.frames import RECORD_OVERHEAD
+
+_I32 = Struct(">i")
+_META = re.compile(rb"(-?\d+)\n(\d+),(\d+)\n(\d+),(\d+)\n")
+
+
+class Position(NamedTuple):
+    """A place in a queue: which segment, and how many bytes into it."""
+
+    file: int
+    offset: int
+
+
+class QueueFiles:
+    """The files of the queue ``name`` (``topic`` or ``topic:channel``) in ``folder``."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self._folder = folder
+        self._prefix = f"{name}.diskqueue."
+        self._meta = folder / f"{self._prefix}meta.dat"
+
+    def path(self, number: int) -> Path:
+        """The segment of that number."""
+        return self._folder / f"{self._prefix}{number:06d}.dat"
+
+    def size(self, number: int) -> int:
+        """Bytes of a segment; 0 when there is none."""
+        try:
+            return self.path(number).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def open_for_writing(self, at: Position) -> int:
+        """A descriptor of the segment; a new segment starts empty, whatever an earlier failure left there."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if at.offset else os.O_TRUNC)
+        return os.open(self.path(at.file), flags, 0o600)
+
+    def cut(self, at: Position) -> None:
+        """Ends the segment there."""
+        with suppress(FileNotFoundError):
+            os.truncate(self.path(at.file), at.offset)
+
+    def remove(self, number: int) -> None:
+        """Removes a segment that may be gone already."""
+        self.path(number).unlink(missing_ok=True)
+
+    def remove_all(self, numbers: range) -> None:
+        """Removes segments and the position file."""
+        for number in numbers:
+            self.remove(number)
+        self.remove_positions()
+
+    def discard(self, numbers: range) -> None:
+        """Removes segments that a failed write began; what can't be removed is overwritten later."""
+        for number in numbers:
+            with suppress(OSError):
+                self.remove(number)
+
+    def set_aside(self, number: int) -> Path:
+        """Renames a damaged segment to ``.bad``, never over another one."""
+        path = self.path(number)
+        for n in count():
+            bad = Path(f"{path}.bad{f'.{n}' if n else ''}")
+            if not bad.exists():
+                with suppress(FileNotFoundError):
+                    path.rename(bad)
+                return bad
+        raise AssertionError("unreachable")
+
+    def has_positions(self) -> bool:
+        """Whether there is a position file."""
+        return self._meta.exists()
+
+    def load_positions(self) -> tuple[int, Position, Position]:
+        """Depth, reading and writing position; raises FileNotFoundError, or ValueError when it is garbage."""
+        text = self._meta.read_bytes()
+        match = _META.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{self._meta} holds {text[:60]!r}, not a depth and two positions")
+        depth, *numbers = map(int, match.groups())
+        return depth, Position(*numbers[:2]), Position(*numbers[2:])
+
+    def store_positions(self, depth: int, read: Position, write: Position) -> None:
+        """Replaces the position file. Blocks for an fsync."""
+        write_atomically(self._meta, b"%d\n%d,%d\n%d,%d\n" % (depth, *read, *write))
+
+    def remove_positions(self) -> None:
+        """Removes the position file."""
+        self._meta.unlink(missing_ok=True)
+
+
+_SEGMENT = re.compile(r"(.+)\.diskqueue\.(\d{6,})\.dat")
+
+
+def inventory(folder: Path) -> dict[str, list[int]]:
+    """The segments in ``folder``: their numbers in order, by the name of their queue."""
+    found: dict[str, list[int]] = {}
+    for path in folder.iterdir():
+        match = _SEGMENT.fullmatch(path.name)
+        if match:
+            found.setdefault(match[1], []).append(int(match[2]))
+    for numbers in found.values():
+        numbers.sort()
+    return found
+
+
+def count_records(path: Path, start: int) -> int:
+    """Whole records in a segment from ``start`` on, up to its end or to the first that can't be one."""
+    total = 0
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        at = file.seek(start)
+        while at + 4 <= end:
+            (length,) = _I32.unpack(file.read(4))
+            if length < RECORD_OVERHEAD or at + 4 + length > end:
+                break
+            total += 1
+            at = file.seek(at + 4 + length)
+    return total

@@ -1,0 +1,150 @@
+"""One client's side of the protocol without its socket: where it stands, and its answers in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from nsqcore.wire.frames import ERROR, RESPONSE, encode_frame
+from nsqd.broker import Broker
+from nsqd.channel import Channel
+from nsqd.client import Client
+from nsqd.errors import FatalError, ProtocolError
+from nsqd.ticket import Ticket
+
+OK_FRAME = encode_frame(RESPONSE, b"OK")
+
+
+class Session:
+    """What the commands of one connection act on.
+
+    Answers gather in :attr:`answers`, and :meth:`flush` sends those of one read together. An answer that
+    waits for the disk holds back the ones behind it; their order never changes.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        client: Client,
+        *,
+        output: Callable[[bytes], object],
+        changed: Callable[[], None],
+    ) -> None:
+        """``output`` sends; ``changed`` is told when :attr:`suspended`, :attr:`over` or the settings changed."""
+        self.broker = broker
+        self.options = broker.options
+        self.frames = broker.frames
+        self.client = client
+        self.channel: Channel | None = None
+        self.max_msg_size = broker.options.max_msg_size
+        self.answers: list[bytes] = []
+        self.wanted = 0
+        """Bytes from the start of an incomplete command on without which it is no use to look again."""
+        self.suspended = False
+        """A command is still at work: the bytes behind it have to wait."""
+        self.over = False
+        """A fatal error was answered, or has to be: no more commands."""
+        self._held: deque[bytes | tuple[Ticket, str]] = deque()
+        self._output = output
+        self._changed = changed
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def settled(self) -> bool:
+        """Whether every answer has been sent."""
+        return not self._held and not self.answers
+
+    def settings_changed(self) -> None:
+        """IDENTIFY agreed on something."""
+        self._changed()
+
+    # -- answers -----------------------------------------------------------------------------------
+
+    def answer(self, data: bytes) -> None:
+        """A response frame, in its turn."""
+        self._add(encode_frame(RESPONSE, data))
+
+    def refuse(self, error: ProtocolError) -> None:
+        """An error frame, in its turn; a fatal one is the last answer."""
+        self._add(encode_frame(ERROR, error.wire))
+        if isinstance(error, FatalError):
+            self.over = True
+            self._changed()
+
+    def answer_publish(self, ticket: Ticket | None, command: str) -> None:
+        """OK for a publish: at once, or when its ticket is done."""
+        if ticket is None:
+            if self._held:
+                self._held.append(OK_FRAME)
+            else:
+                self.answers.append(OK_FRAME)
+        else:
+            self._held.append((ticket, command))
+            ticket.when_done(self._release)
+
+    def flush(self) -> None:
+        """Sends what may be sent, in one write."""
+        answers = self.answers
+        if answers:
+            self._output(answers[0] if len(answers) == 1 else b"".join(answers))
+            answers.clear()
+
+    def _add(self, frame: bytes) -> None:
+        if self._held:
+            self._held.append(frame)
+        else:
+            self.answers.append(frame)
+
+    def _release(self) -> None:
+        """A ticket is done: sends the answers that it held back."""
+        held = self._held
+        while held:
+            first = held[0]
+            if isinstance(first, bytes):
+                self.answers.append(first)
+            elif not first[0].done:
+                break
+            elif first[0].error is not None:
+                held.clear()
+                command, error = first[1], first[0].error
+                self.answers.append(
+                    encode_frame(ERROR, f"E_{command}_FAILED {command} failed {error}".encode())
+                )
+                self.over = True
+                break
+            else:
+                self.answers.append(OK_FRAME)
+            held.popleft()
+        self.flush()
+        if not held:
+            self._changed()
+
+    # -- long work ---------------------------------------------------------------------------------
+
+    def go_on_later(self, work: Callable[[], bool]) -> None:
+        """Calls ``work`` once per turn of the loop until it says True; meanwhile no command is looked at."""
+        self.suspended = True
+        self._loop.call_soon(self._go_on, work)
+
+    def _go_on(self, work: Callable[[], bool]) -> None:
+        if self.over:
+            return
+        try:
+            if not work():
+                self._loop.call_soon(self._go_on, work)
+                return
+        except ProtocolError as e:
+            self.refuse(e)
+        self.suspended = False
+        self.flush()
+        self._changed()
+
+    # -- end ---------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """The connection is gone, or as good as gone: gives back what the client holds."""
+        self.over = True
+        if self.channel is not None:
+            self.channel.remove_client(self.client)
+            self.channel = None
