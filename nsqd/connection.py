@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import cast
 
 from nsqcore.addresses import format_peer
@@ -13,14 +14,13 @@ from nsqd.broker import Broker
 from nsqd.client import Client, State
 from nsqd.commands import LineTooLong, obey, truncated
 from nsqd.in_flight import InFlight
+from nsqd.last_words import close_gently
 from nsqd.session import Session
 
 log = logging.getLogger(__name__)
 
 MAGIC_TIMEOUT_S = 60.0
 """For the first four bytes. The original waits for ever."""
-LINGER_S = 2.0
-"""How long the last words may take to be read before the socket is closed under them."""
 HIGH_WATER = 1 << 20
 """Bytes that wait for a slow consumer before nothing more is delivered to it."""
 MOST_UNREAD = 8 << 20
@@ -28,10 +28,44 @@ MOST_UNREAD = 8 << 20
 _HEARTBEAT_FRAME = encode_frame(RESPONSE, HEARTBEAT)
 
 
+class Connections:
+    """The connections that are open."""
+
+    def __init__(self) -> None:
+        self._open: set[Connection] = set()
+        self._none = asyncio.Event()
+
+    def add(self, connection: Connection) -> None:
+        """A connection was made."""
+        self._open.add(connection)
+
+    def discard(self, connection: Connection) -> None:
+        """A connection is lost."""
+        self._open.discard(connection)
+        if not self._open:
+            self._none.set()
+
+    def clients(self) -> list[Client]:
+        """The clients behind them."""
+        return [connection.client for connection in self._open]
+
+    async def close(self, grace: float) -> None:
+        """Closes all; who has not taken what was written within ``grace`` seconds is cut off."""
+        self._none.clear()
+        for connection in list(self._open):
+            connection.abort()
+        if self._open:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._none.wait()
+        for connection in list(self._open):
+            connection.cut()
+
+
 class Connection(asyncio.Protocol):
     """Joins a transport to a :class:`Session`. ``connections`` holds it as long as it lives."""
 
-    def __init__(self, broker: Broker, connections: set[Connection]) -> None:
+    def __init__(self, broker: Broker, connections: Connections) -> None:
         self._broker = broker
         self._connections = connections
         self._loop = asyncio.get_running_loop()
@@ -236,23 +270,12 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _end(self) -> None:
-        """Closes behind the last words.
-
-        Closing at once with input unread would make the kernel send a reset, and the client would lose the
-        error frame. So our side is closed first, and what the client still sends is thrown away for a while.
-        """
+        """Closes behind the last words."""
         if self._ending:
             return
         self._session.flush()
         self._leave()
-        if self._transport.is_closing():
-            return
-        try:
-            self._transport.write_eof()
-        except (OSError, RuntimeError):  # the peer is gone already
-            self._transport.abort()
-            return
-        self._timer = self._loop.call_later(LINGER_S, self._transport.abort)
+        close_gently(self._transport)
 
     def _leave(self) -> None:
         self._ending = True
@@ -266,6 +289,10 @@ class Connection(asyncio.Protocol):
         """Closes at once, without a frame: what is still to be written is written first as far as the kernel takes it."""
         self._leave()
         self._transport.close() if not self.client.blocked else self._transport.abort()
+
+    def cut(self) -> None:
+        """Ends the socket whatever is still to be written."""
+        self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""

@@ -16,10 +16,10 @@ A disk record is a length and a past frame from its timestamp on.
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterable, Sequence
 from struct import Struct
-import struct
 
 from nsqd.errors import BatchError
 from nsqd.guid import SEQUENCES, SUFFIXES, Ids

@@ -1,0 +1,151 @@
+"""One nsqd: builds the parts, and owns the order in which they start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import resource
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nsqcore.listeners import address_of, bind_tcp
+from nsqcore.version import banner
+from nsqd.broker import Broker
+from nsqd.connection import Connection, Connections
+from nsqd.dirlock import DirLock
+from nsqd.lookups import Lookups
+from nsqd.options import Options
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from nsqd.http_lane import Lanes
+
+log = logging.getLogger(__name__)
+
+CLOSE_GRACE_S = 1.0
+"""How long clients get at the end to take what is on its way to them."""
+GC_THRESHOLDS = (100_000, 50, 50)
+
+
+class Nsqd:
+    """A daemon for :func:`nsqcore.runner.run`; made inside a running loop."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.failed = asyncio.Event()
+        self._lock: DirLock | None = None
+        self._broker: Broker | None = None
+        self._lookups: Lookups | None = None
+        self._connections = Connections()
+        self._lanes: Lanes | None = None
+        self._listeners: list[socket.socket] = []
+        self._servers: list[asyncio.Server] = []
+        self._http_runner: web.AppRunner | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serves when it returns; raises StartError.
+
+        The sockets listen before the data folder is read: who connects meanwhile waits instead of being
+        turned away.
+        """
+        options, loop = self.options, asyncio.get_running_loop()
+        started = time.time()
+        self._lock = DirLock(Path(options.data_path or "."))
+        _raise_file_limit()
+        log.info("%s", banner("nsqd"))
+        log.info("ID: %d", options.node_id)
+        tcp = self._listen(options.tcp_address)
+        http = self._listen(options.http_address) if options.http_address else None
+        self._broker = broker = Broker(options)
+        broker.load()
+
+        tcp_port = _port(tcp)
+        http_port = _port(http) if http is not None else -1
+        self._lookups = lookups = Lookups(
+            broker,
+            hostname=socket.gethostname(),
+            tcp_port=options.broadcast_tcp_port or max(tcp_port, 0),
+            http_port=options.broadcast_http_port or max(http_port, 0),
+        )
+        lookups.connect(options.nsqlookupd_tcp_addresses)
+        broker.listener = lookups
+
+        self._servers.append(
+            await loop.create_server(lambda: Connection(broker, self._connections), sock=tcp)
+        )
+        log.info("TCP: listening on %s", address_of(tcp))
+        if http is not None:
+            await self._serve_http(broker, http, tcp_port=tcp_port, http_port=http_port, started=started)
+            log.info("HTTP: listening on %s", address_of(http))
+        # A broker holds millions of objects that are not garbage; walking over them costs more than the work.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+
+    async def _serve_http(
+        self, broker: Broker, listener: socket.socket, *, tcp_port: int, http_port: int, started: float
+    ) -> None:
+        # Here and not above: aiohttp takes longer to import than all the rest, and TCP clients need not wait.
+        from nsqcore.http_server import make_runner
+        from nsqd.http_api import HttpApi, Node
+        from nsqd.http_lane import HttpLane, Lanes
+
+        node = Node(self._connections.clients, tcp_port, http_port, started)
+        runner = make_runner(HttpApi(broker, node).routes(), max_body_size=broker.options.max_body_size)
+        self._http_runner = runner
+        await runner.setup()
+        fallback = runner.server
+        assert fallback is not None  # it is, behind setup()
+        self._lanes = lanes = Lanes(broker, fallback)
+        loop = asyncio.get_running_loop()
+        self._servers.append(await loop.create_server(lambda: HttpLane(lanes), sock=listener))
+
+    def _listen(self, address: str) -> socket.socket:
+        listener = bind_tcp(address)
+        self._listeners.append(listener)
+        return listener
+
+    async def stop(self) -> None:
+        """Ends in order, everything stored. A second call waits for the first."""
+        if self._stopping is None:
+            self._stopping = asyncio.ensure_future(self._stop())
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
+        for listener in self._listeners:
+            log.info("closing %s", address_of(listener))
+        for server in self._servers:
+            server.close()
+        if self._lookups is not None:
+            await self._lookups.close()
+        if self._broker is not None and not await self._broker.close():
+            self.failed.set()
+        await self._connections.close(CLOSE_GRACE_S)
+        if self._lanes is not None:
+            self._lanes.close()
+        if self._http_runner is not None:
+            await self._http_runner.cleanup()
+        for listener in self._listeners:
+            listener.close()
+        if self._lock is not None:
+            self._lock.release()
+        log.info("NSQ: bye")
+
+
+def _port(listener: socket.socket) -> int:
+    """The real port; -1 of a unix socket."""
+    return int(listener.getsockname()[1]) if listener.family != socket.AF_UNIX else -1
+
+
+def _raise_file_limit() -> None:
+    """Every queue with a backlog and every client needs a descriptor: take as many as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

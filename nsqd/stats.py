@@ -1,0 +1,252 @@
+"""Snapshots for ``/stats``: JSON and text, with the original's keys and columns in its order (reference, 5.5)."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from nsqcore.durations import NS_PER_S, go_duration
+from nsqcore.version import NSQ_VERSION, banner, suite_version
+from nsqd.broker import Broker
+from nsqd.channel import Channel
+from nsqd.client import Client
+from nsqd.topic import Topic
+
+Json = dict[str, Any]
+NO_LATENCY: Json = {"count": 0, "percentiles": None}
+
+
+def client_stats(client: Client) -> Json:
+    """A consumer or producer."""
+    settings = client.settings
+    stats: Json = {
+        "client_id": settings.client_id,
+        "hostname": settings.hostname,
+        "version": "V2",
+        "remote_address": client.remote_address,
+        "state": int(client.state),
+        "ready_count": client.ready,
+        "in_flight_count": len(client.in_flight),
+        "message_count": client.message_count,
+        "finish_count": client.finish_count,
+        "requeue_count": client.requeue_count,
+        "connect_ts": client.connect_ts,
+        "sample_rate": settings.sample_rate,
+        "deflate": False,
+        "snappy": False,
+        "user_agent": settings.user_agent,
+        "topology_zone": settings.topology_zone,
+        "topology_region": settings.topology_region,
+    }
+    return stats
+
+
+_NO_TLS: Json = {
+    "tls": False,
+    "tls_cipher_suite": "",
+    "tls_version": "",
+    "tls_negotiated_protocol": "",
+    "tls_negotiated_protocol_is_mutual": False,
+}
+
+
+def _producer(client: Client, topic: str) -> Json:
+    stats = client_stats(client)
+    shown = (
+        {topic: client.published[topic]} if topic in client.published else {} if topic else client.published
+    )
+    if shown:
+        stats["pub_counts"] = [{"topic": name, "count": count} for name, count in sorted(shown.items())]
+    return stats | _NO_TLS
+
+
+def channel_stats(channel: Channel, *, include_clients: bool) -> Json:
+    """One channel."""
+    stats: Json = {
+        "channel_name": channel.name,
+        "depth": channel.depth,
+        "backend_depth": channel.queue.backend_depth,
+        "in_flight_count": channel.in_flight_count,
+        "deferred_count": len(channel.deferred),
+        "message_count": channel.message_count,
+    }
+    if channel.memory_count:
+        stats["global_msg_count"] = channel.memory_count
+    return stats | {
+        "requeue_count": channel.requeue_count,
+        "timeout_count": channel.timeout_count,
+        "client_count": len(channel.clients),
+        "clients": [client_stats(c) | _NO_TLS for c in channel.clients] if include_clients else None,
+        "paused": channel.paused,
+        "e2e_processing_latency": NO_LATENCY,
+    }
+
+
+def topic_stats(topic: Topic, channels: Iterable[Channel], *, include_clients: bool) -> Json:
+    """One topic with these of its channels."""
+    return {
+        "topic_name": topic.name,
+        "channels": [channel_stats(c, include_clients=include_clients) for c in channels],
+        "depth": topic.depth,
+        "backend_depth": topic.queue.backend_depth,
+        "message_count": topic.message_count,
+        "message_bytes": topic.message_bytes,
+        "paused": topic.paused,
+        "e2e_processing_latency": NO_LATENCY,
+    }
+
+
+def selected(broker: Broker, topic: str, channel: str) -> list[tuple[Topic, list[Channel]]]:
+    """Topics and channels in the order of their names, those that the filters leave."""
+    found = []
+    for each in sorted(broker.topics.values(), key=lambda t: t.name):
+        if topic and each.name != topic:
+            continue
+        channels = sorted(each.channels.values(), key=lambda c: c.name)
+        if channel:
+            channels = [c for c in channels if c.name == channel]
+            if not channels:
+                continue
+        found.append((each, channels))
+    return found
+
+
+def memory_stats() -> Json:
+    """What a Python process can say under the names that dashboards read; ``docs/nsqd.md`` has the mapping."""
+    resident = _status_bytes("VmRSS")
+    return {
+        "heap_objects": len(gc.get_objects(generation=0)) + len(gc.get_objects(generation=1)),
+        "heap_idle_bytes": 0,
+        "heap_in_use_bytes": resident,
+        "heap_released_bytes": 0,
+        "gc_pause_usec_100": 0,
+        "gc_pause_usec_99": 0,
+        "gc_pause_usec_95": 0,
+        "next_gc_bytes": 0,
+        "gc_total_runs": sum(generation["collections"] for generation in gc.get_stats()),
+    }
+
+
+def _status_bytes(key: str) -> int:
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            for line in file:
+                if line.startswith(key):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+class Snapshot:
+    """What ``/stats`` answers, built at one moment."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        clients: Iterable[Client],
+        *,
+        start_time: float,
+        health: str,
+        topic: str = "",
+        channel: str = "",
+        include_clients: bool = True,
+        include_mem: bool = True,
+    ) -> None:
+        self.start_time = start_time
+        self.health = health
+        self.chosen = selected(broker, topic, channel)
+        self.unknown_topic = bool(topic) and topic.encode("utf-8", "surrogateescape") not in broker.topics
+        self.include_clients = include_clients
+        self.producers = (
+            [_producer(c, topic) for c in clients if c.published]
+            if include_clients and not self.unknown_topic
+            else []
+        )
+        self.memory = memory_stats() if include_mem else None
+
+    def head(self) -> Json:
+        """The JSON before its ``topics``."""
+        return {"version": NSQ_VERSION, "health": self.health, "start_time": int(self.start_time)}
+
+    def tail(self) -> Json:
+        """The JSON behind its ``topics``."""
+        memory = {"memory": self.memory} if self.memory is not None else {}
+        return memory | {"producers": self.producers or None, "suite_version": suite_version()}
+
+    def text(self) -> str:
+        """The plain text form."""
+        uptime = max(0, int((time.time() - self.start_time) * NS_PER_S))
+        started = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(self.start_time)) + _zone(self.start_time)
+        out = [
+            f"{banner('nsqd')}\nstart_time {started}\nuptime {go_duration(uptime)}\n\nHealth: {self.health}\n"
+        ]
+        if self.memory is not None:
+            out.append("\nMemory:\n")
+            out += [f"   {key:<25}\t{value}\n" for key, value in self.memory.items()]
+        if self.chosen:
+            out.append("\nTopics:")
+            for topic, channels in self.chosen:
+                out.append(_topic_text(topic))
+                for channel in channels:
+                    out.append(_channel_text(channel))
+                    if self.include_clients:
+                        out += [_consumer_text(client_stats(c), "        ") for c in channel.clients]
+        else:
+            out.append("\nTopics: None\n")
+        if self.producers:
+            out.append("\nProducers:\n")
+            out += [_producer_text(p) for p in self.producers]
+        else:
+            out.append("\nProducers: None\n")
+        return "".join(out)
+
+
+def _zone(at: float) -> str:
+    offset = time.strftime("%z", time.localtime(at))
+    return "Z" if offset in ("+0000", "") else f"{offset[:3]}:{offset[3:]}"
+
+
+def _topic_text(topic: Topic) -> str:
+    mark = "*P " if topic.paused else "   "
+    depths = (
+        f"depth: {topic.depth:<5} be-depth: {topic.queue.backend_depth:<5} msgs: {topic.message_count:<8}"
+    )
+    return f"\n{mark}[{topic.name:<15}] {depths} e2e%: \n"
+
+
+def _channel_text(channel: Channel) -> str:
+    mark = "   *P " if channel.paused else "      "
+    depths = f"depth: {channel.depth:<5} be-depth: {channel.queue.backend_depth:<5}"
+    counts = (
+        f"inflt: {channel.in_flight_count:<4} def: {len(channel.deferred):<4} re-q: {channel.requeue_count:<5} "
+        f"timeout: {channel.timeout_count:<5} msgs: {channel.message_count:<8}"
+    )
+    return f"{mark}[{channel.name:<25}] {depths} {counts} e2e%: \n"
+
+
+def _connected(stats: Json) -> str:
+    return go_duration(max(0, int(time.time()) - int(stats["connect_ts"])) * NS_PER_S)
+
+
+def _name(stats: Json) -> str:
+    return f"{stats['hostname']}:{stats['remote_address'].rpartition(':')[2]} {stats['user_agent']}"
+
+
+def _consumer_text(stats: Json, indent: str) -> str:
+    return (
+        f"{indent}[V2 {_name(stats):<21}] state: {stats['state']} inflt: {stats['in_flight_count']:<4} "
+        f"rdy: {stats['ready_count']:<4} fin: {stats['finish_count']:<8} re-q: {stats['requeue_count']:<8} "
+        f"msgs: {stats['message_count']:<8} connected: {_connected(stats)}\n"
+    )
+
+
+def _producer_text(stats: Json) -> str:
+    counts = stats.get("pub_counts")
+    if not counts:
+        return _consumer_text(stats, "   ")
+    topics = ",".join(f"{c['topic']}={c['count']}" for c in counts)
+    total = sum(c["count"] for c in counts)
+    return f"   [V2 {_name(stats):<21}] msgs: {total:<8} topics: {topics} connected: {_connected(stats)}\n"
