@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 Parser = Callable[[str], object]
 _INTEGER = re.compile(
-    r"[+-]?(0[xX](_?[0-9a-fA-F])+|0[bB](_?[01])+|0[oO]?(_?[0-7])+|[0-9](_?[0-9])*)", re.ASCII
+    r"[+-]?(0[xX](_?[0-9a-fA-F])+|0[bB](_?[01])+|0[oO]?(_?[0-7])+|0|[1-9](_?[0-9])*)", re.ASCII
 )
 _OCTAL = re.compile(r"^([+-]?)0(?=[0-9_])", re.ASCII)  # Go and C write it without an o
 _BOOLEANS = {
