@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from nsqcore.addresses import format_peer, is_unix_path
 from nsqcore.durations import go_duration
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 API_HEADERS = {"X-Nsq-Content-Type": "nsq; version=1.0"}
 JSON_TYPE = "application/json; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
+_protocol_log = logging.getLogger(f"{__name__}.protocol")
 KEEP_ALIVE_S = 3600.0
 """How long an idle connection is kept: the originals keep it for ever, and clients rely on long."""
 
@@ -114,7 +116,13 @@ def make_runner(
 
     app.router.add_route("*", "/{tail:.*}", dispatch)
     return web.AppRunner(
-        app, access_log=None, keepalive_timeout=KEEP_ALIVE_S, handle_signals=False, shutdown_timeout=1.0
+        app,
+        access_log=None,
+        logger=_protocol_log,
+        auto_decompress=False,  # a message is published as it came, whatever its Content-Encoding says
+        keepalive_timeout=KEEP_ALIVE_S,
+        handle_signals=False,
+        shutdown_timeout=1.0,
     )
 
 
@@ -176,17 +184,18 @@ class _Router:
         return route, await self.run(route, request)
 
     async def run(self, route: Route, request: web.Request) -> web.StreamResponse:
-        """Calls the handler; whatever it raises but a lost connection becomes an answer."""
+        """Calls the handler; whatever it raises becomes an answer, if only one that nobody is there to read."""
         try:
             result = await route.handler(request)
         except HttpError as e:
             return self.refuse(request, e, route.plain)
         except web.HTTPRequestEntityTooLarge:
             return self.refuse(request, HttpError(413, "BODY_TOO_BIG"), route.plain)
-        except (ConnectionError, web.HTTPException):
+        except web.HTTPException:
             raise
         except Exception as e:
-            log.exception("panic in HTTP handler - %s", str(e) or type(e).__name__)
+            if request.transport is not None and not isinstance(e, web.RequestPayloadError):
+                log.exception("panic in HTTP handler - %s", str(e) or type(e).__name__)
             return self.refuse(request, HttpError(500, "INTERNAL_ERROR"), route.plain)
         return result if isinstance(result, web.StreamResponse) else answer(result, plain=route.plain)
 
@@ -206,6 +215,23 @@ def _redirect(request: web.Request, path: str) -> web.Response:
     query = request.rel_url.raw_query_string
     location = f"{path}?{query}" if query else path
     return web.Response(status=301 if request.method == "GET" else 307, headers={"Location": location})
+
+
+class _PeersFaults(logging.Filter):
+    """Makes one INFO line of a peer's mistake, where aiohttp logs an error and where in its parser it arose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError | web.RequestPayloadError | ConnectionError):
+            return True
+        reason = (str(error) or type(error).__name__).partition("\n")[2] or str(error)
+        record.msg, record.args = "HTTP: bad request - %s", (reason.strip().partition("\n")[0].rstrip(":"),)
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.exc_info = record.exc_text = None
+        return _protocol_log.isEnabledFor(logging.INFO)
+
+
+_protocol_log.addFilter(_PeersFaults())
 
 
 async def listen(runner: web.AppRunner, address: str) -> str:
