@@ -71,6 +71,8 @@ class Child:
         self._watcher: asyncio.Task[Exit] | None = None
         self._stopping = self._killed = False
         self._log_start = 0
+        self.ready = False
+        """Whether it has listened since its last start."""
 
     @property
     def pid(self) -> int:
@@ -79,7 +81,7 @@ class Child:
 
     async def start(self) -> None:
         """Starts the process, in a session of its own: a Ctrl-C in the terminal reaches only us."""
-        self._stopping = self._killed = False
+        self._stopping = self._killed = self.ready = False
         log = self._open_log()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -122,6 +124,7 @@ class Child:
                 for kind, address in _LISTENING.findall(self._written())
             }
             if all(kind in found for kind in kinds):
+                self.ready = True
                 return found
             if ended:
                 raise StartFailed(f"{self._watcher.result()}\n{self.tail()}")

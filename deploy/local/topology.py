@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -186,6 +187,12 @@ class Topology:
             await self._stop_nodes(tier)
         self.lookupds, self.nsqds, self.admins = [], [], []
 
-    async def _stop_nodes(self, nodes: Iterable[Node]) -> None:
-        ends = await asyncio.gather(*(node.child.stop(self._stop_grace) for node in nodes))
-        self.unclean += [end for end in ends if end and not end.clean]
+    async def _stop_nodes(self, nodes: Sequence[Node]) -> None:
+        for child, end in zip(
+            [node.child for node in nodes],
+            await asyncio.gather(*(node.child.stop(self._stop_grace) for node in nodes)),
+            strict=True,
+        ):
+            too_early = not child.ready and end is not None and end.status == -signal.SIGTERM
+            if end and not end.clean and not too_early:  # one that just starts may know no signals yet
+                self.unclean.append(end)
