@@ -28,8 +28,8 @@ def bind_tcp(address: str) -> socket.socket:
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)
         family, _, _, _, where = min(found, key=lambda entry: entry[0] != socket.AF_INET)
         return socket.create_server((str(where[0]), port), family=family, backlog=BACKLOG)
-    except socket.gaierror as e:
-        raise StartError(f"listen ({address}) failed - listen tcp: lookup {host}: {e.strerror}") from None
+    except (socket.gaierror, UnicodeError):  # the latter for what can't be a host name at all
+        raise StartError(f"listen ({address}) failed - listen tcp: lookup {host}: no such host") from None
     except OSError as e:
         why = os.strerror(e.errno).lower() if e.errno else str(e)
         raise StartError(f"listen ({address}) failed - listen tcp {address}: bind: {why}") from None
