@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from nsqcore.errors import HttpError
+from nsqcore.http_client import HttpFailure, JsonClient, _https_url
+from nsqcore.http_server import Body, Route, listen, make_runner, query_of
+from nsqcore.version import NSQ_VERSION
+
+
+async def _echo(request: web.Request) -> Body:
+    return {
+        "method": request.method,
+        "query": dict(query_of(request)),
+        "body": (await request.read()).decode(),
+        "accept": request.headers["Accept"],
+        "user_agent": request.headers["User-Agent"],
+    }
+
+
+async def _nothing(request: web.Request) -> Body:
+    return None
+
+
+async def _text(request: web.Request) -> Body:
+    return "OK"
+
+
+async def _missing(request: web.Request) -> Body:
+    raise HttpError(404, "TOPIC_NOT_FOUND")
+
+
+async def _html(request: web.Request) -> web.StreamResponse:
+    return web.Response(text="<p>no</p>", content_type="text/html")
+
+
+async def _teapot(request: web.Request) -> web.StreamResponse:
+    return web.Response(status=418, text="[1]")
+
+
+async def _large(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(200):
+        await response.write(b'"' + b"x" * 998 + b'"')
+    return response
+
+
+async def _slow(request: web.Request) -> Body:
+    await asyncio.Event().wait()
+    return None
+
+
+async def _truncated(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "100"})
+    await response.prepare(request)
+    await response.write(b'{"topics":')
+    assert request.transport is not None
+    request.transport.close()
+    return response
+
+
+async def _https(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"message": "TLS_REQUIRED", "https_port": 1}, status=403)
+
+
+ROUTES = [
+    Route("GET", "/echo", _echo),
+    Route("POST", "/echo", _echo),
+    Route("POST", "/nothing", _nothing),
+    Route("GET", "/text", _text),
+    Route("GET", "/missing", _missing),
+    Route("GET", "/html", _html),
+    Route("GET", "/teapot", _teapot),
+    Route("GET", "/large", _large),
+    Route("GET", "/slow", _slow),
+    Route("GET", "/truncated", _truncated),
+    Route("GET", "/https", _https),
+]
+
+
+@pytest.fixture
+async def base() -> AsyncIterator[str]:
+    runner = make_runner(ROUTES)
+    await runner.setup()
+    yield "http://" + await listen(runner, "127.0.0.1:0")
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[JsonClient]:
+    async with JsonClient(max_answer=100_000) as client:
+        yield client
+
+
+async def test_a_get_carries_its_parameters_and_says_what_it_accepts(base: str, client: JsonClient) -> None:
+    assert await client.get(base + "/echo", topic="t#ephemeral", channel="a b&c") == {
+        "method": "GET",
+        "query": {"topic": "t#ephemeral", "channel": "a b&c"},
+        "body": "",
+        "accept": "application/vnd.nsq; version=1.0",
+        "user_agent": f"nsq-suite/{NSQ_VERSION}",
+    }
+
+
+async def test_a_post_carries_its_body(base: str, client: JsonClient) -> None:
+    answer = await client.post(base + "/echo", b"a message", topic="t")
+    assert (answer["method"], answer["body"], answer["query"]) == ("POST", "a message", {"topic": "t"})
+
+
+async def test_an_empty_answer_is_none_and_a_text_is_text(base: str, client: JsonClient) -> None:
+    assert await client.post(base + "/nothing") is None
+    assert await client.get(base + "/text") == "OK"
+
+
+async def test_a_refusal_tells_its_status_and_code(base: str, client: JsonClient) -> None:
+    with pytest.raises(HttpFailure) as failure:
+        await client.get(base + "/missing")
+    assert (failure.value.status, failure.value.code) == (404, "TOPIC_NOT_FOUND")
+    assert str(failure.value) == f"{base}/missing: got response 404 Not Found TOPIC_NOT_FOUND"
+
+
+async def test_a_refusal_that_is_not_the_apis_has_no_code(base: str, client: JsonClient) -> None:
+    with pytest.raises(HttpFailure, match=r"got response 418 I'm a Teapot$") as failure:
+        await client.get(base + "/teapot")
+    assert failure.value.code == ""
+
+
+async def test_a_redirect_is_a_failure(base: str, client: JsonClient) -> None:
+    with pytest.raises(HttpFailure) as failure:
+        await client.get(base + "/ECHO")
+    assert failure.value.status == 301
+
+
+async def test_a_page_in_place_of_json_is_a_failure(base: str, client: JsonClient) -> None:
+    with pytest.raises(HttpFailure, match="the answer is not JSON"):
+        await client.get(base + "/html")
+
+
+async def test_an_answer_without_end_is_cut_off(base: str, client: JsonClient) -> None:
+    with pytest.raises(HttpFailure, match="the answer exceeds 100000 bytes"):
+        await client.get(base + "/large")
+
+
+async def test_an_answer_that_breaks_off_is_a_failure(base: str, client: JsonClient) -> None:
+    with pytest.raises(HttpFailure):
+        await client.get(base + "/truncated")
+
+
+async def test_a_silent_daemon_is_given_up(base: str) -> None:
+    async with JsonClient(request_timeout=0.05) as client:
+        with pytest.raises(HttpFailure, match="timed out") as failure:
+            await client.get(base + "/slow")
+    assert failure.value.status == 0
+
+
+@pytest.mark.parametrize("url", ["http://", "not a url", "http://[::1", "ftp://h/"])
+async def test_an_impossible_url_is_a_failure_too(url: str, client: JsonClient) -> None:
+    with pytest.raises(HttpFailure):
+        await client.get(url)
+
+
+async def test_a_daemon_that_requires_tls_is_asked_again_at_its_https_port(
+    base: str, client: JsonClient
+) -> None:
+    with pytest.raises(HttpFailure) as failure:
+        await client.get(base + "/https", topic="t")
+    assert failure.value.url == "https://127.0.0.1:1/https", "nobody listens there, but it was tried"
+
+
+@pytest.mark.parametrize(
+    ("url", "data", "retry"),
+    [
+        ("http://h:4151/stats", b'{"https_port":4152}', "https://h:4152/stats"),
+        ("http://h/stats", b'{"https_port":4152}', "https://h:4152/stats"),
+        ("http://[::1]:4151/a/b", b'{"https_port":4152}', "https://[::1]:4152/a/b"),
+        ("http://[::1]/a", b'{"https_port":4152}', "https://[::1]:4152/a"),
+        ("http://h:4151", b'{"https_port":4152}', "https://h:4152"),
+        ("https://h:4152/stats", b'{"https_port":4153}', None),
+        ("http://h:4151/stats", b'{"https_port":0}', None),
+        ("http://h:4151/stats", b'{"message":"FORBIDDEN"}', None),
+        ("http://h:4151/stats", b"[]", None),
+        ("http://h:4151/stats", b"no", None),
+    ],
+)
+def test_where_to_ask_again(url: str, data: bytes, retry: str | None) -> None:
+    assert _https_url(url, data) == retry
+
+
+async def test_it_can_be_closed_twice() -> None:
+    client = JsonClient()
+    await client.close()
+    await client.close()
