@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import islice
 from random import randrange
 
-from nsqd.backend import Backend, Stored
+from nsqd.backend import Backend
 from nsqd.client import Client
 from nsqd.deferred import Deferred
 from nsqd.errors import EXITING, Refused
@@ -78,21 +78,21 @@ class Channel:
 
     # -- in ----------------------------------------------------------------------------------------
 
-    def put(self, batch: Batch, stored: Callable[[list[bytes]], Stored]) -> None:
-        """Takes fresh messages from the topic; ``stored`` as in :meth:`MessageQueue.put`."""
+    def put(self, batch: Batch) -> list[bytes] | None:
+        """Takes fresh messages from the topic; returns those that :meth:`MessageQueue.spill` must take to disk."""
         if self.exiting:
             raise Refused(EXITING)
-        self.queue.put(batch, stored)
         self.message_count += len(batch.frames)
-        self.wake()
+        spilled = self.queue.put(batch)
+        if self._hungry and not self._woken:
+            self.wake()
+        return spilled
 
     def put_unwatched(self, batch: Batch) -> None:
         """As :meth:`put`, for messages whose publisher has its answer: what the disk fails stays in memory."""
-
-        def keep(frames: list[bytes]) -> Stored:
-            return lambda error: self.queue.keep(frames) if error else None
-
-        self.put(batch, keep)
+        spilled = self.put(batch)
+        if spilled:
+            self.queue.spill(spilled, lambda error: self.queue.keep(spilled) if error else None)
 
     def put_deferred(self, past: bytes, due: float) -> None:
         """Takes a message that is to be delivered at ``due``, loop time."""

@@ -228,18 +228,48 @@ def _message_end(session: Session, buf: bytes, at: int, end: int, command: str) 
 
 
 def _pub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -> int:
+    """PUB, and all PUBs to the same topic right behind it: a run is published as one batch.
+
+    A client that does not wait for its answers sends hundreds in one read; together they cost 0.6 µs each
+    where one alone costs 2.
+    """
     topic = _topic_of(session, words, "PUB")
     stop = _message_end(session, buf, at, end, "PUB")
     if stop < 0:
         return stop
     topic = topic or _existing(session, topic, words[1], "PUB")
+    body, count = buf[at + 4 : stop], 1
+    head = b"PUB %b\n" % words[1]
+    if buf.startswith(head, stop):
+        bodies = [body]
+        stop = _more_messages(session, buf, stop, end, head, bodies)
+        batch, count = session.frames.many(bodies), len(bodies)
+    else:
+        batch = session.frames.one(body)
     try:
-        ticket = topic.put(session.frames.one(buf[at + 4 : stop]))
+        ticket = topic.put(batch)
     except Refused as e:
         raise FatalError("E_PUB_FAILED", f"PUB failed {e}") from None
-    _count(session, topic, 1)
-    session.answer_publish(ticket, "PUB")
+    _count(session, topic, count)
+    session.answer_publish(ticket, "PUB", count)
     return stop
+
+
+def _more_messages(session: Session, buf: bytes, at: int, end: int, head: bytes, bodies: list[bytes]) -> int:
+    """Collects the bodies of the PUBs that begin at ``at`` with ``head``; returns where the first other thing begins.
+
+    Which may be a PUB that is incomplete or wrong: it is left to the ordinary way.
+    """
+    most, skip, size_at, startswith = session.max_msg_size, len(head) + 4, _I32.unpack_from, buf.startswith
+    while len(bodies) < MAX_COMMANDS and startswith(head, at) and end - at >= skip:
+        start = at + skip
+        (size,) = size_at(buf, start - 4)
+        stop = start + size
+        if not 0 < size <= most or stop > end:
+            break
+        bodies.append(buf[start:stop])
+        at = stop
+    return at
 
 
 def _dpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -> int:

@@ -79,21 +79,22 @@ class FrameBuilder:
         now, ids, join = time.time_ns(), self.ids, b"".join
         sequence = ids.at(now)
         frames: list[bytes] = []
-        total = largest = 0
+        total = largest = last = 0
+        head = b""
         for body in bodies:
-            if sequence == SEQUENCES:
-                ids.sequence = sequence
-                sequence = ids.at(now)
-            size = len(body) + FRAME_OVERHEAD
-            frames.append(
-                join((FRAME_HEAD.pack(size - 4, MESSAGE, now, 1), ids.prefix, SUFFIXES[sequence], body))
-            )
+            size = len(body)
+            if size != last or sequence == SEQUENCES:
+                if sequence == SEQUENCES:
+                    ids.sequence = sequence
+                    sequence = ids.at(now)
+                head, last = FRAME_HEAD.pack(size + 30, MESSAGE, now, 1) + ids.prefix, size
+                if size > largest:
+                    largest = size
+            frames.append(join((head, SUFFIXES[sequence], body)))
             sequence += 1
             total += size
-            if size > largest:
-                largest = size
         ids.sequence = sequence
-        return Batch(frames, total, largest)
+        return Batch(frames, total + FRAME_OVERHEAD * len(frames), largest + FRAME_OVERHEAD)
 
 
 class BatchDecoder:

@@ -57,26 +57,33 @@ class MessageQueue:
         """Messages on disk."""
         return self.backend.depth + self.backend.pending
 
-    def put(self, batch: Batch, stored: Callable[[list[bytes]], Stored]) -> None:
-        """Appends a batch; what goes to the backend is given to ``stored``, which makes the callback for it."""
-        frames, memory, budget, backend = batch.frames, self.memory, self._budget, self.backend
+    def put(self, batch: Batch) -> list[bytes] | None:
+        """Takes a batch into memory; returns the frames that have to go to the backend, None mostly."""
+        frames, memory, budget, backend, size = (
+            batch.frames,
+            self.memory,
+            self._budget,
+            self.backend,
+            batch.size,
+        )
         room = self._limit - len(memory)
-        if backend.depth or backend.pending or budget.used + batch.size > budget.limit:
+        if backend.depth or backend.pending or budget.used + size > budget.limit:
             room = 0
-        if room >= len(frames):
-            size = batch.size
-            memory.extend(frames)
-        else:
-            size = 0
-            if room > 0:
-                size = sum(map(len, islice(frames, room)))
-                memory.extend(islice(frames, room))
-                frames = frames[room:]
-            backend.append(records_of_fresh(frames), stored(frames))
+        spilled = None
+        if room < len(frames):
+            room = max(room, 0)
+            size = sum(map(len, islice(frames, room)))
+            frames, spilled = frames[:room], frames[room:]
+        memory.extend(frames)
         self.bytes += size
         budget.used += size
         if batch.largest > self.largest:
             self.largest = batch.largest
+        return spilled
+
+    def spill(self, frames: list[bytes], stored: Stored) -> None:
+        """Gives fresh frames to the backend, behind all there are."""
+        self.backend.append(records_of_fresh(frames), stored)
 
     def keep(self, frames: list[bytes]) -> None:
         """Takes frames into memory whatever the limits say: the disk failed them, and nothing may be lost."""
@@ -127,4 +134,4 @@ class MessageQueue:
         self.released(self.bytes)
         frames = iter(memory)
         while run := list(islice(frames, FLUSH_RUN)):
-            self.backend.append(records_of_fresh(run), stored)
+            self.spill(run, stored)

@@ -45,7 +45,7 @@ class Session:
         """A command is still at work: the bytes behind it have to wait."""
         self.over = False
         """A fatal error was answered, or has to be: no more commands."""
-        self._held: deque[bytes | tuple[Ticket, str]] = deque()
+        self._held: deque[bytes | tuple[Ticket, str, int]] = deque()
         self._output = output
         self._changed = changed
         self._loop = asyncio.get_running_loop()
@@ -72,16 +72,15 @@ class Session:
             self.over = True
             self._changed()
 
-    def answer_publish(self, ticket: Ticket | None, command: str) -> None:
-        """OK for a publish: at once, or when its ticket is done."""
-        if ticket is None:
-            if self._held:
-                self._held.append(OK_FRAME)
-            else:
-                self.answers.append(OK_FRAME)
-        else:
-            self._held.append((ticket, command))
+    def answer_publish(self, ticket: Ticket | None, command: str, count: int = 1) -> None:
+        """OK for ``count`` publishes: at once, or when their ticket is done."""
+        if ticket is not None:
+            self._held.append((ticket, command, count))
             ticket.when_done(self._release)
+        elif self._held:
+            self._held.append(OK_FRAME * count)
+        else:
+            self.answers.append(OK_FRAME * count)
 
     def flush(self) -> None:
         """Sends what may be sent, in one write."""
@@ -114,7 +113,7 @@ class Session:
                 self.over = True
                 break
             else:
-                self.answers.append(OK_FRAME)
+                self.answers.append(OK_FRAME * first[2])
             held.popleft()
         self.flush()
         if not held:

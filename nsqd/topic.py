@@ -70,19 +70,17 @@ class Topic:
         if self.exiting:
             raise Refused(EXITING)
         ticket: Ticket | None = None
-
-        def stored(_: list[bytes]) -> Callable[[OSError | None], None]:
-            nonlocal ticket
-            if ticket is None:
-                ticket = Ticket()
-            return ticket.wait_for()
-
-        if self._direct:
-            for channel in self._direct:
-                channel.put(batch, stored)
-        else:
-            self.queue.put(batch, stored)
+        for channel in self._direct:
+            spilled = channel.put(batch)
+            if spilled:
+                ticket = ticket or Ticket()
+                channel.queue.spill(spilled, ticket.wait_for())
+        if not self._direct:
+            spilled = self.queue.put(batch)
             self._put_since_drain += len(batch.frames)
+            if spilled:
+                ticket = Ticket()
+                self.queue.spill(spilled, ticket.wait_for())
         self.message_count += len(batch.frames)
         self.message_bytes += batch.body_size
         return ticket
