@@ -1,0 +1,147 @@
+"""Everything the library raises.
+
+::
+
+    NsqError
+    ├─ ConfigError(ValueError)   InvalidName  MessageTooLarge  EmptyMessage  DelayOutOfRange
+    ├─ ConnectError              IdentifyRejected  AuthRequired  NotNsqd
+    ├─ PublishError              .outcome = "rejected" | "not_sent" | "unknown"
+    │   ├─ PublishRejected
+    │   ├─ PublishNotSent        Backlogged  NoNodes
+    │   ├─ PublishUnknown
+    │   └─ PublishTimeout(TimeoutError)
+    ├─ SubscribeRefused
+    ├─ SettleError               AlreadySettled
+    └─ Closed
+
+A ConfigError is the caller's to mend, a ConnectError or a refusal the peer's doing.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Outcome = Literal["rejected", "not_sent", "unknown"]
+"""What is known of a publish that failed: refused and not stored, never sent, or perhaps stored."""
+
+
+class NsqError(Exception):
+    """The root of all errors of this library."""
+
+
+class ConfigError(NsqError, ValueError):
+    """An argument can't be right; found before anything is sent."""
+
+
+class InvalidName(ConfigError):
+    """A topic or channel name breaks NSQ's rules."""
+
+
+class MessageTooLarge(ConfigError):
+    """A message, or the messages of one MPUB together, exceed what nsqd takes (see ``Limits``)."""
+
+
+class EmptyMessage(ConfigError):
+    """NSQ has no empty messages, and no empty batches."""
+
+
+class DelayOutOfRange(ConfigError):
+    """A delay is negative or longer than nsqd allows (see ``Limits``)."""
+
+
+class ConnectError(NsqError):
+    """A nsqd could not be reached, or the connection to it broke."""
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(f"{node}: {reason}")
+        self.node = node
+        """The address as it was given or discovered."""
+        self.reason = reason
+
+
+class IdentifyRejected(ConnectError):
+    """nsqd refused what the connection options ask of it."""
+
+
+class AuthRequired(ConnectError):
+    """nsqd wants a secret, and none is configured."""
+
+
+class NotNsqd(ConnectError):
+    """Whoever answered does not speak nsqd's protocol; often an HTTP port was given."""
+
+
+class PublishError(NsqError):
+    """A publish failed; :attr:`outcome` says whether the message can have been stored."""
+
+    def __init__(
+        self, text: str, outcome: Outcome, *, code: str = "", node: str = "", attempts: int = 0
+    ) -> None:
+        super().__init__(text)
+        self.outcome: Outcome = outcome
+        self.code = code
+        """nsqd's error code, such as ``E_BAD_TOPIC``; empty when it said nothing."""
+        self.node = node
+        """The nsqd that was asked last; empty when none was."""
+        self.attempts = attempts
+        """How often the message was written to a connection."""
+
+
+class _FixedOutcome(PublishError):
+    fixed: ClassVar[Outcome]
+
+    def __init__(self, text: str, *, code: str = "", node: str = "", attempts: int = 0) -> None:
+        super().__init__(text, self.fixed, code=code, node=node, attempts=attempts)
+
+
+class PublishRejected(_FixedOutcome):
+    """nsqd refused the message and has not stored it."""
+
+    fixed = "rejected"
+
+
+class PublishNotSent(_FixedOutcome):
+    """No byte of the message was taken by a nsqd: sending it again can't duplicate it."""
+
+    fixed = "not_sent"
+
+
+class Backlogged(PublishNotSent):
+    """The producer held as much as it may, and no room came within the timeout."""
+
+
+class NoNodes(PublishNotSent):
+    """No nsqd was connected within the timeout; the text and the cause say why."""
+
+
+class PublishUnknown(_FixedOutcome):
+    """The message was sent and its answer lost, or nsqd failed half way: it may be stored or not."""
+
+    fixed = "unknown"
+
+
+class PublishTimeout(PublishError, TimeoutError):
+    """The timeout passed; :attr:`outcome` is ``not_sent`` or ``unknown``."""
+
+
+class SubscribeRefused(NsqError):
+    """A nsqd does not accept the subscription."""
+
+    def __init__(self, node: str, code: str, reason: str) -> None:
+        super().__init__(f"{node}: {reason}")
+        self.node = node
+        self.code = code
+        """nsqd's error code, such as ``E_SUB_FAILED``."""
+        self.reason = reason
+
+
+class SettleError(NsqError):
+    """A message can't be answered as asked."""
+
+
+class AlreadySettled(SettleError):
+    """The message was answered before, and differently; giving the same answer twice is fine."""
+
+
+class Closed(NsqError):
+    """The producer or consumer is closed. When it failed, the cause is chained as ``__cause__``."""

@@ -1,0 +1,76 @@
+"""Bounds what a producer holds: callers wait for room, in the order they came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from nsqclient.errors import Backlogged
+
+
+class Room:
+    """Places for ``max_items`` items and ``max_bytes`` bytes; a lone item may be larger."""
+
+    def __init__(self, max_items: int, max_bytes: int) -> None:
+        self.items = 0
+        self.bytes = 0
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._waiting: OrderedDict[asyncio.Future[None], int] = OrderedDict()
+
+    def take_nowait(self, size: int) -> bool:
+        """Takes a place if there is one and nobody waits for it."""
+        if self._waiting or not self._fits(size):
+            return False
+        self.items += 1
+        self.bytes += size
+        return True
+
+    async def take(self, size: int, deadline: float) -> None:
+        """Waits for a place until ``deadline`` on the loop's clock; then raises Backlogged."""
+        if self.take_nowait(size):
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._waiting[place] = size
+        try:
+            async with asyncio.timeout_at(deadline):
+                await place
+        except BaseException as e:
+            if self._waiting.pop(place, None) is None:
+                if place.done() and not place.cancelled() and place.exception() is None:
+                    self.give_back(size)  # the place came at the moment we stopped waiting
+            else:
+                self._admit()  # a smaller one behind may fit
+            if isinstance(e, TimeoutError):
+                raise Backlogged(
+                    f"{self.items} publishes of {self.bytes} bytes are pending, and no room came in time"
+                ) from None
+            raise
+
+    def give_back(self, size: int) -> None:
+        """The place is free."""
+        self.items -= 1
+        self.bytes -= size
+        if self._waiting:
+            self._admit()
+
+    def refuse(self, error: Exception) -> None:
+        """Nobody gets a place any more."""
+        while self._waiting:
+            place, _ = self._waiting.popitem(last=False)
+            if not place.done():
+                place.set_exception(error)
+
+    def _admit(self) -> None:
+        while self._waiting:
+            place, size = next(iter(self._waiting.items()))
+            if not self._fits(size):
+                return
+            del self._waiting[place]
+            if not place.done():
+                self.items += 1
+                self.bytes += size
+                place.set_result(None)
+
+    def _fits(self, size: int) -> bool:
+        return self.items < self._max_items and (self.bytes + size <= self._max_bytes or self.items == 0)

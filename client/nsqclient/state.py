@@ -1,0 +1,133 @@
+"""One connection's side of the protocol: what has been agreed, and what may be sent now. No I/O.
+
+Theory of operation: a connection opens, identifies itself, and may then publish. SUB turns it into a
+consumer's for good: nsqd accepts RDY, FIN, REQ and TOUCH only after it. CLS stops deliveries, while
+messages held may still be answered. After a fatal error frame nsqd reads nothing any more, whatever was
+sent; only the answers to FIN, REQ and TOUCH are errors that the connection survives.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Self
+
+
+class Phase(Enum):
+    """How far the dialogue has come."""
+
+    OPEN = "open"
+    IDENTIFYING = "identifying"
+    IDENTIFIED = "identified"
+    SUBSCRIBING = "subscribing"
+    SUBSCRIBED = "subscribed"
+    CLOSING = "closing"
+    """After CLS."""
+    DEAD = "dead"
+
+
+class Event(Enum):
+    """What moves it: commands by their verbs, and what arrives.
+
+    FIN, REQ and TOUCH are not among them. They are sent for each message, and a message that is held
+    proves that they are in order.
+    """
+
+    IDENTIFY = "IDENTIFY"
+    PUB = "PUB"
+    SUB = "SUB"
+    RDY = "RDY"
+    CLS = "CLS"
+    ANSWER = "an answer"
+    MESSAGE = "a message"
+    END = "the end"
+
+
+_NEXT: dict[Phase, dict[Event, Phase]] = {
+    Phase.OPEN: {Event.IDENTIFY: Phase.IDENTIFYING},
+    Phase.IDENTIFYING: {Event.ANSWER: Phase.IDENTIFIED},
+    Phase.IDENTIFIED: {Event.PUB: Phase.IDENTIFIED, Event.SUB: Phase.SUBSCRIBING},
+    Phase.SUBSCRIBING: {Event.ANSWER: Phase.SUBSCRIBED},
+    Phase.SUBSCRIBED: {
+        Event.RDY: Phase.SUBSCRIBED,
+        Event.MESSAGE: Phase.SUBSCRIBED,
+        Event.CLS: Phase.CLOSING,
+    },
+    Phase.CLOSING: {Event.MESSAGE: Phase.CLOSING},
+    Phase.DEAD: {},
+}
+"""END leads to DEAD from everywhere, and is not repeated here."""
+
+
+class OutOfTurn(Exception):
+    """Something happened that the protocol does not have at this point."""
+
+
+def advance(phase: Phase, event: Event) -> Phase:
+    """The phase after ``event``; raises OutOfTurn, which names both."""
+    if event is Event.END:
+        return Phase.DEAD
+    after = _NEXT[phase].get(event)
+    if after is None:
+        raise OutOfTurn(f"{event.value} in phase {phase.value}")
+    return after
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What nsqd answered to IDENTIFY; seconds, counts."""
+
+    version: str = ""
+    max_rdy_count: int = 2500
+    msg_timeout: float = 60.0
+    """How long a message may stay unanswered."""
+    max_msg_timeout: float = 900.0
+    """How long at most, with TOUCH."""
+    auth_required: bool = False
+
+    @classmethod
+    def from_answer(cls, data: bytes) -> Self:
+        """Reads the answer; a nsqd that negotiates nothing says ``OK``, which means the defaults."""
+        try:
+            said = json.loads(data)
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            return cls()
+        rdy, lease, longest = (said.get(k) for k in ("max_rdy_count", "msg_timeout", "max_msg_timeout"))
+        return cls(
+            version=str(said.get("version", "")),
+            max_rdy_count=rdy if isinstance(rdy, int) and rdy > 0 else cls().max_rdy_count,
+            msg_timeout=lease / 1000 if isinstance(lease, int) and lease > 0 else cls().msg_timeout,
+            max_msg_timeout=longest / 1000 if isinstance(longest, int) and longest > 0 else 900.0,
+            auth_required=said.get("auth_required") is True,
+        )
+
+
+class Refusal(NamedTuple):
+    """An error frame."""
+
+    code: str
+    """Such as ``E_BAD_TOPIC``."""
+    text: str
+    """The whole of it, for people."""
+    message_id: bytes
+    """Which message a failed FIN, REQ or TOUCH was about; empty for other errors."""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether nsqd closes the connection, and has read nothing after what it refuses."""
+        return self.code not in _SURVIVED
+
+
+_SURVIVED = {"E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED"}
+_ABOUT = re.compile(rb"E_\w+_FAILED \w+ ([0-9a-f]{16}) failed")
+
+
+def read_refusal(data: bytes) -> Refusal:
+    """Reads the data of an error frame."""
+    text = data.decode("utf-8", "replace")
+    about = _ABOUT.match(data)
+    return Refusal(text.partition(" ")[0], text, about[1] if about else b"")

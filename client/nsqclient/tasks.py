@@ -1,0 +1,39 @@
+"""Background tasks that belong to one object: none is left behind, and none dies unnoticed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+
+class Tasks:
+    """Starts tasks; ``failed`` is told the exception of one that dies."""
+
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        self._failed = failed
+        self._running: set[asyncio.Task[object]] = set()
+
+    def start(self, work: Coroutine[object, object, object], name: str) -> asyncio.Task[object]:
+        """Runs ``work`` in the background."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def cancel(self) -> None:
+        """Tells all of them to end."""
+        for task in self._running:
+            task.cancel()
+
+    async def stop(self) -> None:
+        """Cancels what runs, and waits until it has ended."""
+        self.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            if error is not None:
+                self._failed(error)
