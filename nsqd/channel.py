@@ -139,48 +139,56 @@ class Channel:
             return
         hungry, self._hungry = self._hungry, {}
         still: list[Client] = []
-        left, progress = len(hungry), 0
+        waiting = len(self.queue.memory) + len(self.returned) + self.backend.depth
+        left, progress, now = len(hungry), 0, self._loop.time()
         for client in hungry:
-            room = client.room()
-            waiting = len(self.queue.memory) + len(self.returned) + self.backend.depth
-            if not waiting:
+            in_flight = client.in_flight
+            room = client.ready + in_flight.marks - len(in_flight.messages)
+            if progress >= waiting:
                 self._hungry[client] = None  # not served: first in line next time
             elif room > 0 and not client.blocked:
-                served = self._serve(client, min(room, -(-waiting // left), MAX_RUN))
+                share = -(-(waiting - progress) // left)
+                served = self._serve(client, min(room, share, MAX_RUN), now)
                 progress += served
                 if served < room:
                     still.append(client)
             left -= 1
         for client in still:
             self._hungry[client] = None
-        if progress:  # else the disk can't be read for the moment, and wakes us when it can
+        if (
+            progress and self._hungry
+        ):  # without progress the disk can't be read for the moment, and wakes us when it can
             self.wake()
 
-    def _serve(self, client: Client, count: int) -> int:
-        """Sends up to ``count`` messages to a client; returns how many."""
+    def _serve(self, client: Client, count: int, now: float) -> int:
+        """Sends up to ``count`` messages to a client; returns how many were taken."""
         queue = self.queue
+        memory = queue.memory
         from_memory = False
-        if self.returned and (self._returned_next or not (queue.memory or self.backend.depth)):
+        if self.returned and (self._returned_next or not (memory or self.backend.depth)):
+            self._returned_next = False
             take = self.returned.popleft
             run = [next_delivery(take()) for _ in range(min(count, len(self.returned)))]
-        elif queue.memory:
-            run = queue.take(min(count, len(queue.memory)), MAX_RUN_BYTES)
-            from_memory = True
         else:
-            run = self.backend.take(count, MAX_RUN_BYTES).frames
-            if not run:
-                return 0
-        self._returned_next = not self._returned_next and bool(self.returned)
+            if memory:
+                run = queue.take(min(count, len(memory)), MAX_RUN_BYTES)
+                from_memory = True
+            else:
+                run = self.backend.take(count, MAX_RUN_BYTES).frames
+                if not run:
+                    return 0
+            if self.returned:
+                self._returned_next = True
         taken = len(run)
         if client.settings.sample_rate:
             run = self._sample(run, client.settings.sample_rate, from_memory=from_memory)
             if not run:
                 return taken
-        data = run[0] if len(run) == 1 else b"".join(run)
+        data = run[0] if taken == 1 else b"".join(run)
         if from_memory:
             queue.released(len(data))
-            self.memory_count += len(run)
-        client.in_flight.add(run, self._loop.time())
+            self.memory_count += taken
+        client.in_flight.add(run, now)
         client.message_count += len(run)
         if client.timer is None:
             self._await_timeout(client)

@@ -64,8 +64,3 @@ class Client:
     """Messages published, by topic."""
     connect_ts: int = field(default_factory=lambda: int(time.time()))
     """Unix seconds."""
-
-    def room(self) -> int:
-        """How many messages more it takes now."""
-        in_flight = self.in_flight
-        return self.ready + in_flight.marks - len(in_flight.messages)

@@ -49,7 +49,11 @@ def obey(session: Session, buf: bytes) -> int:
     try:
         while at < end and left > 0:
             if buf[at] == _F and end - at >= _FIN_SIZE and client.state is not State.INIT:
-                done = _finish_run(session, buf, at, end)
+                done = (
+                    _finish_run(session, buf, at, end)
+                    if end - at > _FIN_SIZE
+                    else _finish_one(session, buf, at)
+                )
                 if done:
                     at += done
                     continue
@@ -91,16 +95,13 @@ def _finish_run(session: Session, buf: bytes, at: int, end: int) -> int:
     misses ends the run: the ordinary handler then words the exact error.
     """
     count = (end - at) // _FIN_SIZE
-    if count > 1:
-        stop = at + _FIN_SIZE * count
-        for offset, byte in ((20, b"\n"), (0, b"F"), (1, b"I"), (2, b"N"), (3, b" ")):
-            column = buf[at + offset : stop : _FIN_SIZE]
-            if column != byte * count:
-                count = len(column) - len(column.lstrip(byte))
-                stop = at + _FIN_SIZE * count
-        if not count:
-            return 0
-    elif buf[at : at + 4] != b"FIN " or buf[at + 20] != 10:
+    stop = at + _FIN_SIZE * count
+    for offset, byte in ((20, b"\n"), (0, b"F"), (1, b"I"), (2, b"N"), (3, b" ")):
+        column = buf[at + offset : stop : _FIN_SIZE]
+        if column != byte * count:
+            count = len(column) - len(column.lstrip(byte))
+            stop = at + _FIN_SIZE * count
+    if not count:
         return 0
     client, done = session.client, 0
     messages = client.in_flight.messages
@@ -116,6 +117,21 @@ def _finish_run(session: Session, buf: bytes, at: int, end: int) -> int:
         if session.channel is not None:
             session.channel.hungry(client)
     return _FIN_SIZE * done
+
+
+def _finish_one(session: Session, buf: bytes, at: int) -> int:
+    """The only FIN of a read, as consumers with RDY 1 send it; 0 when it is something else or misses."""
+    if buf[at + 20] != 10 or not buf.startswith(b"FIN ", at):
+        return 0
+    client = session.client
+    try:
+        del client.in_flight.messages[buf[at + 4 : at + 20]]
+    except KeyError:
+        return 0
+    client.finish_count += 1
+    if session.channel is not None:
+        session.channel.hungry(client)
+    return _FIN_SIZE
 
 
 # -- parameters ------------------------------------------------------------------------------------

@@ -138,16 +138,17 @@ class Connection(asyncio.Protocol):
             log.error("[%s] - no end of line within the longest line, closing", self.client.remote_address)
             self.abort()
             return
-        session.flush()
-        if done < len(data) and not self._ending:
+        if session.answers:
+            session.flush()
+        if done == len(data):
+            self._have = 0
+        elif not self._ending:
             rest = data[done:] if done else data
             self._parts = [rest]
             self._have = len(rest)
             self._wanted = session.wanted
             if not session.wanted and not session.suspended and not session.over:  # very many commands
                 self._go_on_soon()
-        else:
-            self._have = 0
 
     def _go_on_soon(self) -> None:
         if not self._going_on:

@@ -124,13 +124,14 @@ class HttpApi:
 
     async def publish(self, request: web.Request) -> Body:
         """``/pub`` and ``/mpub``: whatever the lane left to us, chunked bodies for one."""
-        path, query = request.path.lower(), request.rel_url.raw_query_string
+        path = request.path
         limit, code = publish.body_limit(self._broker, path)
         body = await _read_body(request, limit, code)
+        args = publish.arguments(path, request.rel_url.raw_query_string, len(body))
         if path == "/pub":
-            ticket = publish.pub(self._broker, query, body)
+            ticket = publish.pub(self._broker, args, body)
         else:
-            work = publish.mpub(self._broker, query, body)
+            work = publish.mpub(self._broker, args, body)
             while True:
                 try:
                     next(work)

@@ -39,7 +39,8 @@ class Head(NamedTuple):
     """What the lane needs to know of a request's head."""
 
     path: str
-    query: str
+    args: dict[str, str]
+    """Parameters of the query."""
     length: int
     """Bytes of the body."""
     keep_alive: bool
@@ -90,8 +91,9 @@ def read_head(data: bytes) -> Head | None:
         path, _, query = collector.url.decode("ascii").partition("?")
         if path not in ("/pub", "/mpub") or "#" in query:
             return None
-        return Head(path, query, int(collector.lengths[0]), parser.should_keep_alive())
-    except (httptools.HttpParserError, UnicodeDecodeError):
+        length = int(collector.lengths[0])
+        return Head(path, publish.arguments(path, query, length), length, parser.should_keep_alive())
+    except (httptools.HttpParserError, UnicodeDecodeError, HttpError):
         return None
 
 
@@ -230,17 +232,17 @@ class HttpLane(asyncio.Protocol):
                 if head is None:
                     self._hand_over(buf[at:])
                     return
-                self._lanes.remember(line, head)
-            if stop + head.length > end:
                 limit, code = publish.body_limit(self._broker, head.path)
                 if head.length > limit:
                     self._last_words(HttpError(413, code))
                     return
+                self._lanes.remember(line, head)
+            if stop + head.length > end:
                 self._wanted = stop + head.length - at
                 break
             at = stop + head.length
             self._answer(head, buf[stop:at])
-            if not head.keep_alive or self._over:
+            if not head.keep_alive and not self._at_work:
                 self._finish_after_answers()
                 return
         self._flush()
@@ -250,13 +252,10 @@ class HttpLane(asyncio.Protocol):
 
     def _answer(self, head: Head, body: bytes) -> None:
         try:
-            limit, code = publish.body_limit(self._broker, head.path)
-            if len(body) > limit:
-                raise HttpError(413, code)
             if head.path == "/pub":
-                self._add(publish.pub(self._broker, head.query, body))
+                self._add(publish.pub(self._broker, head.args, body))
                 return
-            work = publish.mpub(self._broker, head.query, body)
+            work = publish.mpub(self._broker, head.args, body)
             try:
                 next(work)
             except StopIteration as done:

@@ -50,7 +50,10 @@ class InFlight:
         """Frames delivered now."""
         if now >= self._open_until:
             self._open(now)
-        self.messages.update({f[18:34]: f for f in run})
+        if len(run) == 1:
+            self.messages[run[0][18:34]] = run[0]
+        else:
+            self.messages.update({f[18:34]: f for f in run})
         if self._delivered is not None:
             self._note_delivery(run, now)
 

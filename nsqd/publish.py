@@ -25,11 +25,15 @@ def body_limit(broker: Broker, path: str) -> tuple[int, str]:
     return broker.options.max_body_size, "BODY_TOO_BIG"
 
 
-def pub(broker: Broker, query: str, body: bytes) -> Ticket | None:
-    """One message; raises HttpError."""
-    if not body:
+def arguments(path: str, query: str, body_size: int) -> dict[str, str]:
+    """The query's parameters; raises HttpError for a bad query, or an empty message, which comes first."""
+    if path == "/pub" and not body_size:
         raise HttpError(400, "MSG_EMPTY")
-    args = parse_query(query)
+    return parse_query(query)
+
+
+def pub(broker: Broker, args: dict[str, str], body: bytes) -> Ticket | None:
+    """One message; raises HttpError."""
     topic = _topic(broker, args)
     try:
         if "defer" not in args:
@@ -43,12 +47,11 @@ def pub(broker: Broker, query: str, body: bytes) -> Ticket | None:
     return None
 
 
-def mpub(broker: Broker, query: str, body: bytes) -> Generator[None, None, Ticket | None]:
+def mpub(broker: Broker, args: dict[str, str], body: bytes) -> Generator[None, None, Ticket | None]:
     """Many messages. Yields between slices of long work, for the loop to turn; returns as :func:`pub` does.
 
     Raises HttpError; then nothing was published.
     """
-    args = parse_query(query)
     topic = _topic(broker, args)
     binary = args.get("binary", "false")
     if binary in ("false", "0"):
