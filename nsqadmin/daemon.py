@@ -1,0 +1,143 @@
+"""One nsqadmin: builds its parts, serves them below the base path, starts and stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+from aiohttp.web_response import ContentCoding
+
+from nsqadmin import options as settings
+from nsqadmin.action_pages import ActionPages
+from nsqadmin.assets import Assets
+from nsqadmin.cluster import Cluster, Unknown, Unreachable
+from nsqadmin.guard import Guard
+from nsqadmin.html import POLICY, Html
+from nsqadmin.http_api import HttpApi
+from nsqadmin.options import Options
+from nsqadmin.pages import Pages
+from nsqcore.addresses import HostPort, parse_host_port
+from nsqcore.errors import HttpError, StartError
+from nsqcore.http_client import JsonClient
+from nsqcore.http_server import Body, Route, listen, make_runner, refusal
+from nsqcore.version import banner
+
+log = logging.getLogger(__name__)
+
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_WORTH_COMPRESSING = 1024
+"""Bytes; below it the answer fits a packet anyway."""
+
+
+class NsqAdmin:
+    """The web server over one cluster; :func:`nsqcore.runner.run` runs it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.failed = asyncio.Event()
+        self.address = ""
+        """Where it listens, once it does."""
+        self._client: JsonClient | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Serves when it returns; raises StartError in the original's words when it can't."""
+        options = self.options
+        settings.check(options)
+        log.info("%s", banner("nsqadmin"))
+        lookupds = [await _resolve("lookupd", address) for address in options.lookupd_http_addresses]
+        nsqds = [await _resolve("nsqd", address) for address in options.nsqd_http_addresses]
+        self._client = JsonClient(
+            connect_timeout=options.http_client_connect_timeout.seconds,
+            request_timeout=options.http_client_request_timeout.seconds,
+            max_connections=0,
+        )
+        cluster = Cluster(self._client, lookupds=lookupds, nsqds=nsqds)
+        html = Html(options.base_path, Guard(options.admin_users, options.acl_http_header))
+        routes = [
+            *HttpApi(cluster, html.guard).routes(),
+            *Pages(cluster, html).routes(),
+            *ActionPages(cluster, html).routes(),
+            *Assets().routes(),
+            Route("GET", "/ping", _ping, quiet=True, plain=True),
+        ]
+        self._runner = make_runner(_below(html.root, routes), refuse=_refuser(html))
+        self._runner.app.middlewares.append(_protect_and_compress)
+        await self._runner.setup()
+        self.address = await listen(self._runner, options.http_address)
+        log.info("HTTP: listening on %s", self.address)
+
+    async def stop(self) -> None:
+        """Closes the listener, lets answers on their way go out for a second, then the connections."""
+        if self._runner is not None:
+            if self.address:
+                log.info("HTTP: closing %s", self.address)
+            await self._runner.cleanup()
+        if self._client is not None:
+            await self._client.close()
+
+
+async def _ping(request: web.Request) -> Body:
+    return "OK"
+
+
+def _below(root: str, routes: Iterable[Route]) -> list[Route]:
+    return [route._replace(path=(root + route.path).rstrip("/") or "/") for route in routes]
+
+
+def _refuser(html: Html) -> Callable[[web.Request, HttpError, bool], web.StreamResponse]:
+    """Scripts get the JSON envelope, people a page that says what is wrong and where to go on."""
+    for_scripts = tuple(html.root + path for path in ("/api/", "/ping", "/static/", "/config/"))
+
+    def refuse(request: web.Request, error: HttpError, plain: bool) -> web.StreamResponse:
+        if request.path.startswith(for_scripts):
+            return refusal(error, plain=plain)
+        problems = error.problems if isinstance(error, Unknown | Unreachable) else []
+        return html.page(
+            request,
+            "error.html",
+            status=error.status,
+            error=error,
+            problems=problems,
+            path=request.match_info,
+        )
+
+    return refuse
+
+
+@web.middleware
+async def _protect_and_compress(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    response = await handler(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    # A page with a form's token is sent as it is: the length of compressed text would tell about the token.
+    if isinstance(response, web.Response) and isinstance(response.body, bytes) and not response.cookies:
+        response.headers["Vary"] = "Accept-Encoding"
+        accepted = [item.strip() for item in request.headers.get("Accept-Encoding", "").split(",")]
+        if "gzip" in accepted and len(response.body) >= _WORTH_COMPRESSING:
+            response.enable_compression(ContentCoding.gzip)
+    return response
+
+
+async def _resolve(kind: str, address: str) -> str:
+    """The address as URLs want it; raises StartError when its form is wrong or its name does not resolve."""
+    try:
+        host, port = parse_host_port(address)
+        await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else str(e)
+        raise StartError(f"failed to resolve --{kind}-http-address ({address}) - {reason}") from None
+    return str(HostPort(host or "127.0.0.1", port))

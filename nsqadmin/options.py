@@ -1,0 +1,75 @@
+"""Every option of nsqadmin, once: name, default, help, and what may be given."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+from nsqcore.durations import Duration
+from nsqcore.errors import StartError
+from nsqcore.logs import LogLevel
+from nsqcore.options import CommandLine, option
+
+ABOUT = """
+nsqadmin shows a cluster of nsqd and lets people act on it. A first try, with nsqlookupd on this machine:
+
+  nsqadmin --lookupd-http-address=127.0.0.1:4161
+  open http://127.0.0.1:4171
+
+Without nsqlookupd, name the nsqds themselves: --nsqd-http-address=127.0.0.1:4151. Durations need a unit:
+250ms, 30s, 1h30m. Every flag may also stand in the TOML file of --config, with _ for - in its name; the
+lists are called nsqlookupd_http_addresses, nsqd_http_addresses and admin_users there.
+"""
+
+
+def clean_base_path(text: str) -> str:
+    """``/`` or a path with a leading slash and none at its end: ``nsq/`` is ``/nsq``."""
+    path = posixpath.normpath("/" + text.lstrip("/"))
+    return "/" if path == "." else path
+
+
+@dataclass
+class Options:
+    """Settings of one nsqadmin."""
+
+    log_level: LogLevel = option(
+        LogLevel("INFO"), "lowest level to log: debug, info, warn, error or fatal", parse=LogLevel.parse
+    )
+    log_prefix: str = option("[nsqadmin] ", "start of each log line")
+    http_address: str = option("0.0.0.0:4171", "host:port to listen on")
+    base_path: str = option("/", "URL path below which everything is served", parse=clean_base_path)
+    lookupd_http_addresses: list[str] = option(
+        [],
+        "host:port of a nsqlookupd's HTTP API",
+        flag="lookupd-http-address",
+        key="nsqlookupd_http_addresses",
+    )
+    nsqd_http_addresses: list[str] = option(
+        [], "host:port of a nsqd's HTTP API", flag="nsqd-http-address", key="nsqd_http_addresses"
+    )
+    http_client_connect_timeout: Duration = option(
+        Duration.parse("2s"), "how long a connection to nsqd or nsqlookupd may take"
+    )
+    http_client_request_timeout: Duration = option(
+        Duration.parse("5s"), "how long a whole request to nsqd or nsqlookupd may take"
+    )
+    acl_http_header: str = option(
+        "X-Forwarded-User", "request header that names the user; set it by a proxy that all traffic passes"
+    )
+    admin_users: list[str] = option(
+        [],
+        "user who may change things; everybody may when none is given",
+        flag="admin-user",
+        key="admin_users",
+    )
+
+
+def check(options: Options) -> None:
+    """Raises StartError for options that can't stand together, in the original's words."""
+    if not options.lookupd_http_addresses and not options.nsqd_http_addresses:
+        raise StartError("--nsqd-http-address or --lookupd-http-address required")
+    if options.lookupd_http_addresses and options.nsqd_http_addresses:
+        raise StartError("use --nsqd-http-address or --lookupd-http-address not both")
+
+
+COMMAND_LINE = CommandLine("nsqadmin", Options, about=ABOUT)
