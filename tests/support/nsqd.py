@@ -1,0 +1,421 @@
+"""nsqd inside this process, and clients that speak to it byte by byte over real sockets.
+
+::
+
+    async with Node(tmp_path, "--msg-timeout=1s") as node:
+        consumer = await node.subscribe("t", "c", rdy=1)
+        producer = await node.connect()
+        await producer.pub("t", b"hello")
+        message = await consumer.message()
+        consumer.fin(message.id)
+        await node.restart()
+        assert (await node.request("GET", "/ping")).body == b"OK"
+
+Every wait has a deadline. Nothing is guessed or retried: what a client reads is exactly what came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, cast
+from unittest.mock import patch
+
+from nsqcore.wire.commands import (
+    CLS,
+    NOP,
+    encode_dpub,
+    encode_fin,
+    encode_identify,
+    encode_mpub,
+    encode_pub,
+    encode_rdy,
+    encode_req,
+    encode_sub,
+    encode_touch,
+)
+from nsqcore.wire.frames import (
+    CLOSE_WAIT,
+    ERROR,
+    HEAD,
+    HEARTBEAT,
+    MAGIC_V2,
+    MESSAGE,
+    OK,
+    RESPONSE,
+    WireMessage,
+    decode_message,
+)
+from nsqd.broker import Broker
+from nsqd.channel import Channel
+from nsqd.daemon import Nsqd
+from nsqd.options import Options, command_line
+from nsqd.topic import Topic
+
+DEADLINE_S = 5.0
+"""Seconds that anything is waited for."""
+UNKNOWN_ID = b"0" * 16
+"""The id of no message."""
+
+
+class RawSocket(asyncio.Protocol):
+    """A connection whose bytes are kept as they come; the base of both clients."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        """What came and was not read."""
+        self.ended = False
+        """The peer sends no more."""
+        self.lost: BaseException | None = None
+        """Why the connection broke, if it did not end in order."""
+        self._news = asyncio.Event()
+
+    @classmethod
+    async def open(cls, address: tuple[str, int]) -> Self:
+        """Connects."""
+        _, client = await asyncio.get_running_loop().create_connection(cls, *address)
+        return client
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        self._news.set()
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        self._news.set()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended, self.lost = True, exc
+        self._news.set()
+
+    @property
+    def name(self) -> str:
+        """How nsqd names this client: the address of our end."""
+        host, port = self.transport.get_extra_info("sockname")[:2]
+        return f"{host}:{port}"
+
+    def send(self, data: bytes) -> None:
+        """Sends raw bytes."""
+        self.transport.write(data)
+
+    def send_eof(self) -> None:
+        """Ends our side."""
+        self.transport.write_eof()
+
+    async def until(self, condition: Callable[[], bool], timeout: float = DEADLINE_S) -> None:
+        """Waits for a condition on :attr:`buffer` or :attr:`ended`; raises EOFError when no more can come."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    if self.ended:
+                        raise EOFError(f"the connection ended ({self.lost}) behind {bytes(self.buffer)!r}")
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"nothing more in {timeout} s behind {bytes(self.buffer)!r}") from None
+
+    async def read(self, size: int) -> bytes:
+        """Exactly so many bytes."""
+        await self.until(lambda: len(self.buffer) >= size)
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return data
+
+    async def closed(self, timeout: float = DEADLINE_S) -> None:
+        """The connection ends, in order or by a reset, and nothing came before that was not read."""
+        await self.until(lambda: self.ended, timeout)
+        assert self.buffer == b"", f"there was {bytes(self.buffer)!r} before the end"
+
+    def close(self) -> None:
+        """Ends the connection in order; twice is fine."""
+        self.transport.close()
+
+    def drop(self) -> None:
+        """Ends the connection as a crash would."""
+        self.transport.abort()
+
+
+class RawClient(RawSocket):
+    """A client of the V2 protocol. What has an answer is a coroutine that expects the good one."""
+
+    async def frame(self) -> tuple[int, bytes]:
+        """The next frame: type, data. Heartbeats are frames too."""
+        await self.until(lambda: len(self.buffer) >= 8)
+        size, kind = HEAD.unpack_from(self.buffer)
+        return kind, (await self.read(4 + size))[8:]
+
+    async def expect(self, data: bytes) -> None:
+        """The next frame is this response."""
+        assert await self.frame() == (RESPONSE, data)
+
+    async def expect_ok(self, times: int = 1) -> None:
+        """The next frames are OK."""
+        for _ in range(times):
+            await self.expect(OK)
+
+    async def expect_heartbeat(self) -> None:
+        """The next frame is a heartbeat."""
+        await self.expect(HEARTBEAT)
+
+    async def expect_error(self, text: str) -> None:
+        """The next frame is this error."""
+        assert await self.frame() == (ERROR, text.encode())
+
+    async def refused(self, text: str) -> None:
+        """The next frame is this error, and the last."""
+        await self.expect_error(text)
+        await self.closed()
+
+    async def message(self) -> WireMessage:
+        """The next frame, which is a message."""
+        kind, data = await self.frame()
+        assert kind == MESSAGE, f"expected a message, got frame type {kind}: {data!r}"
+        return decode_message(data)
+
+    async def messages(self, count: int) -> list[WireMessage]:
+        """The next frames, which are messages."""
+        return [await self.message() for _ in range(count)]
+
+    async def bodies(self, count: int) -> list[bytes]:
+        """The bodies of the next messages."""
+        return [(await self.message()).body for _ in range(count)]
+
+    async def settled(self) -> None:
+        """nsqd has obeyed all that was sent, and nothing came of it; the connection is open.
+
+        For subscribed clients: asks to finish a message that there is not.
+        """
+        self.fin(UNKNOWN_ID)
+        await self.expect_error(f"E_FIN_FAILED FIN {UNKNOWN_ID.decode()} failed ID not in flight")
+
+    async def alive(self) -> None:
+        """As :meth:`settled`, for clients in any state: publishes to a topic for that purpose."""
+        await self.pub("alive#ephemeral", b"x")
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    async def identify(self, **settings: object) -> dict[str, Any]:
+        """IDENTIFY with negotiation; returns the answer."""
+        self.send(encode_identify({"feature_negotiation": True, **settings}))
+        kind, data = await self.frame()
+        assert kind == RESPONSE, data
+        return cast(dict[str, Any], json.loads(data))
+
+    async def sub(self, topic: str, channel: str) -> None:
+        self.send(encode_sub(topic, channel))
+        await self.expect_ok()
+
+    async def pub(self, topic: str, *bodies: bytes) -> None:
+        """PUBs, each answered before the next."""
+        for body in bodies:
+            self.send(encode_pub(topic, body))
+            await self.expect_ok()
+
+    async def mpub(self, topic: str, *bodies: bytes) -> None:
+        self.send(encode_mpub(topic, bodies))
+        await self.expect_ok()
+
+    async def dpub(self, topic: str, delay_ms: int, body: bytes) -> None:
+        self.send(encode_dpub(topic, delay_ms, body))
+        await self.expect_ok()
+
+    async def cls(self) -> None:
+        self.send(CLS)
+        await self.expect(CLOSE_WAIT)
+
+    def rdy(self, count: int) -> None:
+        self.send(encode_rdy(count))
+
+    def fin(self, *ids: bytes) -> None:
+        self.send(b"".join(map(encode_fin, ids)))
+
+    def req(self, message_id: bytes, delay_ms: int = 0) -> None:
+        self.send(encode_req(message_id, delay_ms))
+
+    def touch(self, message_id: bytes) -> None:
+        self.send(encode_touch(message_id))
+
+    def nop(self) -> None:
+        self.send(NOP)
+
+
+class Answer(NamedTuple):
+    """An HTTP answer as it came."""
+
+    status: int
+    reason: str
+    headers: dict[str, str]
+    """Names as spelled on the wire."""
+    body: bytes
+    raw_head: bytes
+
+
+class RawHttp(RawSocket):
+    """A client of the HTTP port."""
+
+    async def request(
+        self, method: str, target: str, body: bytes | None = None, headers: Iterable[str] = ()
+    ) -> Answer:
+        """Sends a request, with a Content-Length if there is a body, and returns its answer."""
+        lines = [f"{method} {target} HTTP/1.1", "Host: nsqd", *headers]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        self.send("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + (body or b""))
+        return await self.answer()
+
+    async def answer(self) -> Answer:
+        """The next answer, its body whole."""
+        await self.until(lambda: b"\r\n\r\n" in self.buffer)
+        head = await self.read(self.buffer.index(b"\r\n\r\n") + 4)
+        first, *lines = head.decode("latin-1").split("\r\n")[:-2]
+        headers = dict(line.split(": ", 1) for line in lines)
+        status = int(first.split(" ")[1])
+        if "chunked" in headers.get("Transfer-Encoding", ""):
+            body = await self._chunks()
+        elif "Content-Length" in headers:
+            body = await self.read(int(headers["Content-Length"]))
+        else:
+            body = b""
+        return Answer(status, first.split(" ", 2)[2], headers, body, head)
+
+    async def _chunks(self) -> bytes:
+        body = b""
+        while True:
+            await self.until(lambda: b"\r\n" in self.buffer)
+            size = int((await self.read(self.buffer.index(b"\r\n") + 2)).partition(b";")[0], 16)
+            part = await self.read(size + 2)
+            body += part[:-2]
+            if not size:
+                return body
+
+
+def make_options(folder: Path, *flags: str) -> Options:
+    """The options that these flags make, on free loopback ports and with a fixed node id."""
+    always = (f"--data-path={folder}", "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
+    given, _ = command_line().parse([*always, "--broadcast-address=127.0.0.1", "--node-id=1", *flags])
+    return Options(**cast(dict[str, Any], given))
+
+
+class Node:
+    """A nsqd that runs while the block does; its clients are closed with it."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        """``flags`` as on the command line, on top of those of :func:`make_options`."""
+        self.folder = folder
+        self.flags = flags
+        self._clients: list[RawSocket] = []
+        self._running = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in self._clients:
+            client.close()
+        await self.stop()
+
+    async def start(self) -> None:
+        """Starts it on what is in the folder, at new ports."""
+        self.nsqd = Nsqd(make_options(self.folder, *self.flags))
+        self._running = True
+        with patch("nsqd.daemon.gc"):  # what it does for its speed is slow, and lasts for all other tests
+            await self.nsqd.start()
+
+    async def stop(self) -> None:
+        """Ends it in order; twice is fine."""
+        if self._running:
+            self._running = False
+            async with asyncio.timeout(2 * DEADLINE_S):
+                await self.nsqd.stop()
+
+    async def restart(self, *flags: str) -> None:
+        """Stops it and starts it again in its folder; ``flags`` are added to those it had."""
+        await self.stop()
+        self.flags += flags
+        await self.start()
+
+    # -- what it holds -----------------------------------------------------------------------------
+
+    @property
+    def broker(self) -> Broker:
+        broker = self.nsqd._broker
+        assert broker is not None
+        return broker
+
+    def topic(self, name: str) -> Topic:
+        """A topic that exists."""
+        return self.broker.topics[name.encode()]
+
+    def channel(self, topic: str, name: str) -> Channel:
+        """A channel that exists."""
+        return self.topic(topic).channels[name]
+
+    # -- clients -----------------------------------------------------------------------------------
+
+    @property
+    def tcp(self) -> tuple[str, int]:
+        """Where it listens for clients."""
+        return self._address(0)
+
+    @property
+    def http(self) -> tuple[str, int]:
+        """Where its HTTP API is."""
+        return self._address(1)
+
+    def _address(self, which: int) -> tuple[str, int]:
+        host, port = self.nsqd._listeners[which].getsockname()[:2]
+        return host, port
+
+    async def connect(self, magic: bytes = MAGIC_V2) -> RawClient:
+        """A client that has said no more than ``magic``."""
+        client = await RawClient.open(self.tcp)
+        self._clients.append(client)
+        client.send(magic)
+        return client
+
+    async def subscribe(self, topic: str, channel: str, rdy: int = 0, **settings: object) -> RawClient:
+        """A consumer; ``settings`` are for its IDENTIFY, which is left out when there are none."""
+        client = await self.connect()
+        if settings:
+            await client.identify(**settings)
+        await client.sub(topic, channel)
+        if rdy:
+            client.rdy(rdy)
+        return client
+
+    async def connect_http(self) -> RawHttp:
+        """A connection to the HTTP port."""
+        client = await RawHttp.open(self.http)
+        self._clients.append(client)
+        return client
+
+    async def request(self, method: str, target: str, body: bytes | None = None) -> Answer:
+        """One HTTP request on its own connection."""
+        client = await RawHttp.open(self.http)
+        try:
+            return await client.request(method, target, body)
+        finally:
+            client.close()
+
+    async def stats(self, query: str = "") -> dict[str, Any]:
+        """``/stats`` as JSON; ``query`` is added."""
+        answer = await self.request("GET", f"/stats?format=json&include_mem=false{query}")
+        return cast(dict[str, Any], json.loads(answer.body))
+
+
+async def eventually(condition: Callable[[], bool], timeout: float = DEADLINE_S) -> None:
+    """Turns the loop until a condition holds that no event tells of; raises AssertionError when it never does."""
+    deadline = asyncio.get_running_loop().time() + timeout
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline, f"{condition} did not come true in {timeout} s"
+        await asyncio.sleep(0.001)
