@@ -22,6 +22,7 @@ class Worker:
     ) -> None:
         self.name, self.role = name, role
         self.counts = Counts()
+        self.subscribed = asyncio.Event()
         self.report_path = folder / f"{name}.report"
         argv = [
             sys.executable,
@@ -37,6 +38,7 @@ class Worker:
 
     def _on_line(self, line: bytes) -> None:
         self.counts = Counts.read(line)
+        self.subscribed.set()
 
 
 class Crew:
@@ -57,6 +59,11 @@ class Crew:
         """Starts all of them; they look for nsqd by themselves."""
         for worker in self.workers:
             await worker.child.start()
+
+    async def subscribed(self) -> None:
+        """Waits until all of them are; for as long as it takes."""
+        for worker in self.workers:
+            await worker.subscribed.wait()
 
     async def stop(self) -> None:
         """Ends all of them; who does not end properly is noted in ``unclean``. Twice is fine."""

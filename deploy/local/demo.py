@@ -111,13 +111,15 @@ class Demo:
         async with JsonClient(request_timeout=_REQUEST_TIMEOUT) as client:
             await self._create_names(client)
             await crew.start()
+            await _guarded(crew.subscribed(), self._watch_deaths())
             with Screen(self.console, found.lines, names) as screen:
                 await _guarded(
                     self._publish_and_drain(found, client, screen),
                     self._watch_progress(crew, screen),
                     self._watch_deaths(),
                 )
-                self._show_counts(crew, screen)
+                await crew.stop()  # its last counts come with its end
+                self._show_counts(crew, screen, final=True)
 
     async def _create_names(self, client: JsonClient) -> None:
         """Before the first message: a channel gets what comes after its creation."""
@@ -187,9 +189,9 @@ class Demo:
                 raise _Failed(f"no progress for {self.options.stall:g} s: {left}")
             await asyncio.sleep(_LOOK_EVERY)
 
-    def _show_counts(self, crew: Crew, screen: Screen) -> tuple[int, int, int]:
+    def _show_counts(self, crew: Crew, screen: Screen, *, final: bool = False) -> tuple[int, int, int]:
         counts = self._published.distinct, crew.delivered(INDEX), crew.delivered(ARCHIVE)
-        screen.update(dict(zip((_PUBLISHED, INDEX, ARCHIVE), counts, strict=True)))
+        screen.update(dict(zip((_PUBLISHED, INDEX, ARCHIVE), counts, strict=True)), final=final)
         return counts
 
     async def _watch_deaths(self) -> None:

@@ -49,14 +49,14 @@ class Screen:
         """A line of its own, above the bars."""
         self._console.print(text, highlight=False)
 
-    def update(self, counts: Mapping[str, int]) -> None:
-        """Shows the counts as they are now."""
+    def update(self, counts: Mapping[str, int], *, final: bool = False) -> None:
+        """Shows the counts as they are now, or will stay."""
         if self._progress:
             for name, count in counts.items():
                 self._progress.update(self._bars[name], completed=count)
             return
         now = time.monotonic()
         text = ", ".join(f"{self._names[name]} {count:,}" for name, count in counts.items())
-        if now >= self._next_line and text != self._shown:
+        if (final or now >= self._next_line) and text != self._shown:
             self._next_line, self._shown = now + _LINE_EVERY, text
             self._console.print(f"  of {self._total:,}: {text}", highlight=False)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from nsqcore.http_client import JsonClient
+from tests.deploy.test_demo import command, pids_about, read_until, rest
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="wants /proc")
+
+
+async def test_it_prints_addresses_that_answer_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    async with command("up", "--folder", str(tmp_path)) as process:
+        output = await read_until(process, "Ctrl-C stops all of them")
+        urls = re.findall(r"│ (http://127\.0\.0\.1:\d+)", output)
+        assert len(urls) == 6
+        async with JsonClient() as client:
+            for url in urls:
+                assert await client.get(f"{url}/ping") == "OK"
+        process.send_signal(signal.SIGINT)
+        await rest(process)
+    assert process.returncode == 0
+    assert pids_about(tmp_path) == {}
+
+
+async def test_a_daemon_that_dies_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    async with command("up", "--folder", str(tmp_path), "--nsqd", "2") as process:
+        await read_until(process, "Ctrl-C stops all of them")
+        (victim,) = [pid for pid, words in pids_about(tmp_path).items() if "data/nsqd-1" in words]
+        os.kill(victim, signal.SIGKILL)
+        await read_until(process, "nsqd-1 was ended by SIGKILL")
+        (other,) = [pid for pid, words in pids_about(tmp_path).items() if "data/nsqd-2" in words]
+        assert other != victim
+        process.send_signal(signal.SIGTERM)
+        await rest(process)
+    assert process.returncode == 1
+    assert pids_about(tmp_path) == {}
+
+
+async def test_what_was_published_is_there_when_it_is_started_again(tmp_path: Path) -> None:
+    for start in (1, 2):
+        async with command("up", "--folder", str(tmp_path), "--nsqd", "1") as process, JsonClient() as client:
+            output = await read_until(process, "Publish:")
+            (url,) = re.findall(r"'(http://[^/]+)/pub", output)
+            if start == 1:
+                await client.post(f"{url}/pub?topic=greetings", b"hello")
+            stats = await client.get(f"{url}/stats", format="json")
+            assert stats["topics"][0]["depth"] == 1
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(30):
+                await rest(process)
+        assert process.returncode == 0
