@@ -60,14 +60,13 @@ class Tally:
 
 
 async def index(consumer: Consumer, tally: Tally) -> None:
-    """Counts the words of each file, and notes which lines came."""
-    ledger, words = tally.report.ledger, tally.report.words
+    """Notes which lines of each file came."""
+    ledger = tally.report.ledger
     async for message in consumer:
         record = tally.take(message)
         if record is not None:
-            file, line, text = record
-            if ledger.add(file, line):
-                words[file] = words.get(file, 0) + len(text.split())
+            file, line, _ = record
+            ledger.add(file, line)
             message.finish()
 
 

@@ -219,7 +219,7 @@ class Demo:
             left_out=found.left_out,
             failures=failures,
             strange=sum(report.strange for report in reports),
-            words=sum(sum(report.words.values()) for report in reports),
+            shares=[report.ledger.added for report in reports],
             archive=crew.archive_folder,
         )
 

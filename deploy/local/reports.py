@@ -39,17 +39,15 @@ class Report:
     ledger: Ledger = field(default_factory=Ledger)
     strange: int = 0
     """Messages that were no records of ours: finished, and not counted otherwise."""
-    words: dict[str, int] = field(default_factory=dict)
-    """Words in the distinct lines of each file, where the consumer counts them."""
 
     def save(self, path: Path) -> None:
         """Writes it whole or not at all."""
         part = path.with_suffix(".part")
-        part.write_bytes(msgpack.packb([self.ledger.dump(), self.strange, self.words]))
+        part.write_bytes(msgpack.packb([self.ledger.dump(), self.strange]))
         part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Report:
         """The report that :meth:`save` wrote."""
-        ledger, strange, words = msgpack.unpackb(path.read_bytes())
-        return cls(Ledger.load(ledger), strange, words)
+        ledger, strange = msgpack.unpackb(path.read_bytes())
+        return cls(Ledger.load(ledger), strange)

@@ -35,7 +35,8 @@ class Outcome:
     failures: Sequence[str]
     """What ended the demo early, and the processes that did not end properly."""
     strange: int
-    words: int
+    shares: Sequence[int]
+    """Messages that each consumer of index got."""
     archive: Path
 
     @property
@@ -65,7 +66,8 @@ class Outcome:
         lines = [
             f"Published in {self.publishing_s:.1f} s: {_rate(published, self.publishing_s)} messages/s.",
             f"Failed requests repeated: {repeated}; records sent again in doubt: {in_doubt:,}.",
-            f"The consumers of index counted {self.words:,} words; archive wrote to {self.archive}",
+            f"index was shared as {' + '.join(f'{share:,}' for share in self.shares)}.",
+            f"archive was written to {self.archive}",
         ]
         lines += _some("Not published", self.left_out)
         if self.strange:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,10 +70,11 @@ def _show(topology: Topology, console: Console) -> None:
         )
     console.print(table)
     nsqd, lookupd = topology.nsqds[0], topology.lookupds[0]
+    python = os.path.relpath(sys.executable)
     for line in (
         f"In a browser:  {topology.nsqadmin_url}",
         f"Publish:       curl -d 'hello' 'http://{nsqd.http}/pub?topic=greetings'",
-        f"Consume:       python client/examples/consume.py greetings mine --lookupd {lookupd.http}",
+        f"Consume:       {shlex.quote(python)} -m deploy.local.tail greetings {lookupd.http}",
         f"Logs and data: {topology.folder}",
         "Ctrl-C stops all of them.",
     ):

@@ -49,7 +49,7 @@ RECORDS = 302
 
 @asynccontextmanager
 async def command(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """``python -m deploy.local words``, with stderr in stdout; killed at the end if it still runs."""
+    """``python -m deploy.local words``, with stderr in stdout; ended as by Ctrl-C if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -64,8 +64,9 @@ async def command(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
         yield process
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.communicate()
+            process.send_signal(signal.SIGINT)
+            async with asyncio.timeout(60):
+                await process.communicate()
 
 
 async def read_until(process: asyncio.subprocess.Process, text: str) -> str:

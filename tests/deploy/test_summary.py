@@ -19,7 +19,7 @@ GOOD = Outcome(
     left_out=[],
     failures=[],
     strange=0,
-    words=4321,
+    shares=[400, 410, 200],
     archive=Path("run/x/archive"),
 )
 
@@ -40,6 +40,7 @@ def test_the_table_has_a_row_per_channel() -> None:
     assert row(text, "index") == ["index", "1,000", "1,010", "10", "0", "505"]
     assert row(text, "archive") == ["archive", "1,000", "1,000", "0", "0", "-"]
     assert "2,000 messages/s" in text
+    assert "shared as 400 + 410 + 200." in text
     assert "Nothing is missing" in text
     assert GOOD.succeeded
 

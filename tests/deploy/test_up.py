@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import signal
 from pathlib import Path
 
 import pytest
 
 from nsqcore.http_client import JsonClient
-from tests.deploy.test_demo import command, pids_about, read_until, rest
+from tests.deploy.test_demo import ROOT, command, pids_about, read_until, rest
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="wants /proc")
 
@@ -26,6 +27,28 @@ async def test_it_prints_addresses_that_answer_and_ends_with_ctrl_c(tmp_path: Pa
         await rest(process)
     assert process.returncode == 0
     assert pids_about(tmp_path) == {}
+
+
+async def test_the_commands_it_prints_publish_and_consume(tmp_path: Path) -> None:
+    async with command("up", "--folder", str(tmp_path), "--nsqd", "1") as process, JsonClient() as client:
+        output = await read_until(process, "Ctrl-C stops all of them")
+        (publish,) = re.findall(r"Publish: +curl -d 'hello' '(\S+)'", output)
+        (consume,) = re.findall(r"Consume: +(.+)", output)
+        tail = await asyncio.create_subprocess_exec(
+            *shlex.split(consume), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert tail.stdout is not None
+            await client.post(publish, b"hello")
+            async with asyncio.timeout(20):
+                assert await tail.stdout.readline() == b"hello\n"
+            tail.send_signal(signal.SIGINT)
+            async with asyncio.timeout(20):
+                assert await tail.wait() == 0
+        finally:
+            if tail.returncode is None:
+                tail.kill()
+                await tail.wait()
 
 
 async def test_a_daemon_that_dies_is_told_and_the_others_go_on(tmp_path: Path) -> None:
