@@ -130,7 +130,7 @@ class BatchDecoder:
         """Decodes up to ``limit`` messages more; the batch when that was the last, else None."""
         data, at, now, largest, longest = self._data, self._at, self._now, self._largest, self._max
         ids, join, size_at, frames = self._ids, b"".join, _U32.unpack_from, self._frames
-        append, head, last = frames.append, b"", 0
+        append, head, last = frames.append, b"", -1
         sequence = ids.at(now)
         todo = min(limit, self._left)
         try:
