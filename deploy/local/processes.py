@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import os
 import re
 import signal
 import sys
@@ -16,8 +16,14 @@ from nsqcore.addresses import HostPort, parse_host_port
 
 _LISTENING = re.compile(rb"(TCP|HTTP): listening on (\S+)\n")
 _LOOK_EVERY = 0.02  # seconds between looks at a log: files can't be awaited
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+_BOUND_TO_US = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15)  # PR_SET_PDEATHSIG, SIGTERM
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""Asks Linux for a SIGTERM when our process dies, so that not even kill -9 leaves daemons behind; then it
+becomes the program. A preexec_fn would be shorter, but forking beside threads is not safe."""
 _alive: set[Child] = set()
 
 
@@ -85,17 +91,21 @@ class Child:
         log = self._open_log()
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *self.argv,
+                *self._command(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE if self._on_line else log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_parent if _libc else None,
             )
         finally:
             log.close()
         _alive.add(self)
         self._watcher = asyncio.create_task(self._watch(self._process))
+
+    def _command(self) -> list[str]:
+        if sys.platform != "linux":
+            return self.argv
+        return [sys.executable, "-I", "-S", "-c", _BOUND_TO_US, str(os.getpid()), *self.argv]
 
     def _open_log(self) -> BinaryIO:
         log = open(self.log, "ab")  # noqa: SIM115 - the process inherits it, then it is closed
@@ -171,9 +181,3 @@ def kill_all() -> None:
     """Kills every child at once: for the person who presses Ctrl-C again."""
     for child in list(_alive):
         child.kill()
-
-
-def _end_with_parent() -> None:
-    """Asks Linux for a SIGTERM when our process dies, so that not even kill -9 leaves daemons behind."""
-    assert _libc is not None
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
