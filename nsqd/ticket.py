@@ -31,8 +31,11 @@ class Ticket:
         return self._settle
 
     def when_done(self, tell: Callable[[], None]) -> None:
-        """Calls ``tell`` once all writes are over."""
-        self._tell = tell
+        """Calls ``tell`` once all writes are over: at once if they are, as ephemeral queues drop without delay."""
+        if self._left:
+            self._tell = tell
+        else:
+            tell()
 
     def _settle(self, error: OSError | None) -> None:
         self._left -= 1
