@@ -168,11 +168,11 @@ def _latency(queue: dict[str, Any]) -> Latency:
     if not latency:
         return Latency()
     latency = _object(latency, "e2e_processing_latency")
-    percentiles = []
+    percentiles = {}
     for p in _objects(latency, "percentiles"):
-        value = _number(p, "value")
-        percentiles.append(Percentile(_number(p, "quantile"), value, value, value))
-    return Latency(_count(latency, "count"), percentiles)
+        quantile, value = _number(p, "quantile"), _number(p, "value")
+        percentiles[quantile] = Percentile(quantile, value, value, value)
+    return Latency(_count(latency, "count"), list(percentiles.values()))
 
 
 # ---- one field each --------------------------------------------------------------------------

@@ -51,8 +51,8 @@ def of_topic(change: Change, topic: Topic) -> Consequences:
             found.lost = [(topic.depth, _waiting(topic.depth, topic.backend_depth))]
             found.notes = [
                 (
-                    f"Its {_count(len(topic.channels), 'channel')} keep what they hold: "
-                    f"{_count(topic.channel_depth, 'message')}. Empty a channel on its own page."
+                    f"What is in its channels stays: {_count(topic.channel_depth, 'message')} in "
+                    f"{_count(len(topic.channels), 'channel')}. Empty a channel on its own page."
                 )
             ]
         case Verb.DELETE | Verb.TOMBSTONE:

@@ -1,0 +1,157 @@
+"""What all answers have in common, and how nsqadmin starts."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from typing import Any
+
+import pytest
+
+from nsqadmin.daemon import NsqAdmin
+from nsqadmin.options import Options
+from nsqcore.errors import StartError
+from tests.nsqadmin.page import Page
+from tests.nsqadmin.world import World
+from tests.support.fake_cluster import channel, topic
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({}, "--nsqd-http-address or --lookupd-http-address required"),
+        ({"lookupd_http_addresses": ["nowhere"]}, "failed to resolve --lookupd-http-address (nowhere) - "),
+        (
+            {"nsqd_http_addresses": ["no.invalid:1"]},
+            "failed to resolve --nsqd-http-address (no.invalid:1) - ",
+        ),
+        (
+            {"nsqd_http_addresses": ["127.0.0.1:1"], "http_address": "127.0.0.1:99999"},
+            "listen (127.0.0.1:99999) failed - ",
+        ),
+    ],
+)
+async def test_what_can_not_work_is_refused_at_the_start(options: dict[str, Any], text: str) -> None:
+    admin = NsqAdmin(Options(**options))
+    with pytest.raises(StartError) as refused:
+        await admin.start()
+    await admin.stop()
+    assert str(refused.value).startswith(text)
+
+
+async def test_ping_answers_without_asking_anybody(world: World) -> None:
+    lookupd = await world.lookupd()
+    admin = await world.admin(lookupd)
+    await lookupd.stop()
+    answer = await admin.get("/ping")
+    assert (answer.status, answer.text, answer.headers["Content-Type"]) == (
+        200,
+        "OK",
+        "text/plain; charset=utf-8",
+    )
+    assert lookupd.questions == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/topics/nope", "/api/topics", "/static/main.js", "/actions/create", "/ping"]
+)
+async def test_browsers_are_told_to_load_nothing_from_elsewhere(world: World, path: str) -> None:
+    answer = await (await world.admin(await world.lookupd())).get(path)
+    policy = {part.strip() for part in answer.headers["Content-Security-Policy"].split(";")}
+    assert {"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"} <= policy
+    assert {"form-action 'self'", "base-uri 'none'"} <= policy
+    assert not any("unsafe" in part or "http" in part or "*" in part for part in policy)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Cache-Control"] == ("no-cache" if "static" in path else "no-store")
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+async def test_everything_lies_below_the_base_path(world: World) -> None:
+    nsqd = await world.nsqd(topic("t", channel("c")))
+    admin = await world.admin(await world.lookupd(nsqd), base_path="/nsq")
+    for path in ("/", "/topics", "/api/topics", "/ping", "/static/main.js"):
+        assert (await admin.get(path)).status == 404, path
+    redirect = await admin.get("/nsq/")
+    assert (redirect.status, redirect.headers["Location"]) == (301, "/nsq")
+    assert (await admin.get("/nsq/api/topics")).json["topics"] == ["t"]
+    assert (await admin.get("/nsq/api/topics/nope")).json == {"message": "TOPIC_NOT_FOUND"}
+    for path in (
+        "/nsq",
+        "/nsq/topics/t",
+        "/nsq/topics/t/c",
+        "/nsq/nodes",
+        f"/nsq/nodes/{nsqd.name}",
+        "/nsq/actions/delete?topic=t",
+    ):
+        answer = await admin.get(path)
+        assert answer.status == 200, path
+        for name, value in answer.page.attributes:
+            if name in ("href", "src", "action"):
+                assert value.startswith(("/nsq/", "#")), (path, value)
+    assert (await admin.confirm("/nsq/actions/delete?topic=t")).page.title == "Done: delete t · nsqadmin"
+
+
+async def test_files_are_asked_for_again_only_when_they_changed(world: World) -> None:
+    admin = await world.admin(await world.lookupd())
+    for name, kind in [
+        ("nsqadmin.css", "text/css"),
+        ("main.js", "text/javascript"),
+        ("icon.svg", "image/svg+xml"),
+    ]:
+        answer = await admin.get(f"/static/{name}")
+        assert answer.headers["Content-Type"] == f"{kind}; charset=utf-8"
+        again = await admin.get(f"/static/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+        assert (again.status, again.text) == (304, "")
+
+
+@pytest.mark.parametrize(
+    "name", ["nope.js", "..%2fdaemon.py", "..%2f__init__.py", "%2e%2e", "main.py", "..%5cmain.js"]
+)
+async def test_other_files_are_not_given_away(world: World, name: str) -> None:
+    answer = await (await world.admin(await world.lookupd())).get(f"/static/{name}")
+    assert (answer.status, answer.text) == (404, "NOT_FOUND")
+
+
+async def test_modules_import_only_modules_that_are_there(world: World) -> None:
+    admin = await world.admin(await world.lookupd())
+    wanted, seen = ["main.js"], set()
+    while wanted:
+        name = wanted.pop()
+        seen.add(name)
+        answer = await admin.get(f"/static/{name}")
+        assert answer.status == 200, name
+        imports = [line.split('"')[1] for line in answer.text.splitlines() if line.startswith("import ")]
+        wanted += [path.removeprefix("./") for path in imports if path.removeprefix("./") not in seen]
+    assert seen == {"main.js", "live.js", "morph.js", "dialog.js", "copy.js"}
+
+
+async def test_long_answers_are_compressed_for_those_who_say_gzip(world: World) -> None:
+    admin = await world.admin(await world.lookupd(await world.nsqd(*(topic(f"t{i}") for i in range(50)))))
+    for accepted, compressed in [("gzip", True), ("deflate, gzip", True), ("gzip;q=0", False), ("", False)]:
+        async with admin.http.get(
+            admin.base + "/topics", headers={"Accept-Encoding": accepted}, auto_decompress=False
+        ) as response:
+            body = await response.read()
+            assert response.headers["Vary"] == "Accept-Encoding"
+            assert (response.headers.get("Content-Encoding") == "gzip") == compressed
+            text = (gzip.decompress(body) if compressed else body).decode()
+        assert len(Page(text).table()) == 50
+
+
+async def test_a_form_too_long_is_refused(world: World) -> None:
+    admin = await world.admin(await world.lookupd())
+    answer = await admin.post("/actions/create", data=io.BytesIO(b"topic=" + b"x" * (2 << 20)), headers=FORM)
+    assert answer.status == 413
+    answer = await admin.post("/api/topics", data=io.BytesIO(b"x" * (2 << 20)))
+    assert (answer.status, answer.json) == (413, {"message": "BODY_TOO_BIG"})
+
+
+async def test_stopping_twice_is_fine(world: World) -> None:
+    lookupd = await world.lookupd()
+    admin = NsqAdmin(Options(http_address="127.0.0.1:0", lookupd_http_addresses=[lookupd.address]))
+    await admin.start()
+    await admin.stop()
+    await admin.stop()
