@@ -80,6 +80,7 @@ class Connection(asyncio.Protocol):
         self._blocked_since = 0.0
         self._interval = 0.0  # of heartbeats, seconds
         self._timer: asyncio.TimerHandle | None = None
+        self._heard_all = False  # the client sends no more
         self._ending = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,7 +111,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Obeys what is complete; keeps the rest without joining it before it can be complete."""
         self._heard = self._now()
-        if self._ending:
+        if self._session.over:
             return
         if self._parts or not self._greeted or self._session.suspended:
             self._parts.append(data)
@@ -136,18 +137,19 @@ class Connection(asyncio.Protocol):
             done = obey(session, data)
         except LineTooLong:
             log.error("[%s] - no end of line within the longest line, closing", self.client.remote_address)
-            self.abort()
+            session.over = True
+            self._session_changed()
             return
         if session.answers:
             session.flush()
         if done == len(data):
             self._have = 0
-        elif not self._ending:
+        elif not session.over:
             rest = data[done:] if done else data
             self._parts = [rest]
             self._have = len(rest)
             self._wanted = session.wanted
-            if not session.wanted and not session.suspended and not session.over:  # very many commands
+            if not session.wanted and not session.suspended:  # very many commands
                 self._go_on_soon()
 
     def _go_on_soon(self) -> None:
@@ -157,13 +159,16 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._going_on = False
-        if self._parts and not self._ending and not self._session.suspended:
+        session = self._session
+        if self._parts and not session.over and not session.suspended:
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._parts, self._have = [], 0
             self._obey(data)
-            if self._paused_reading and not self._session.suspended:
+            if self._paused_reading and not session.suspended:
                 self._paused_reading = False
                 self._transport.resume_reading()
+        if self._heard_all:
+            self._hang_up()
 
     def _greet(self, data: bytes) -> bool:
         magic = data[: len(MAGIC_V2)]
@@ -183,29 +188,37 @@ class Connection(asyncio.Protocol):
         return True
 
     def _session_changed(self) -> None:
-        """Told by the session: settings, the end of long work, or the end of everything."""
+        """Told by the session: settings, the end of long work, all answers given, or the end of everything."""
         session = self._session
         interval = self.client.settings.heartbeat_interval / 1000
         if session.over:
-            if session.settled or not session.answers:
+            session.flush()
+            if session.settled:  # else told again when the disk has answered
                 self._loop.call_soon(self._end)
-            else:
-                session.flush()
-                self._end()
         elif interval != self._interval:
             self._beat_every(interval)
         elif self._parts and not session.suspended:
             self._go_on_soon()
+        elif self._heard_all:
+            self._hang_up()
 
     def eof_received(self) -> bool:
-        """The client sends no more: says what was missing if it stopped inside a command, then closes."""
-        if not self._ending and self._greeted and self._parts:
-            error = truncated(self._session, b"".join(self._parts))
+        """The client sends no more; what it has sent is obeyed and answered first."""
+        self._heard_all = True
+        self._hang_up()
+        return True
+
+    def _hang_up(self) -> None:
+        """Closes if nothing is left to do; says what was missing if the client stopped inside a command."""
+        session = self._session
+        if self._ending:
+            self._transport.close()
+        elif not (session.over or session.suspended or self._going_on) and session.settled:
+            error = truncated(session, b"".join(self._parts)) if self._greeted and self._parts else None
             if error is not None:
-                self._session.refuse(error)
-                self._session.flush()
-        self._leave()
-        return False
+                session.refuse(error)
+            else:
+                self.abort()
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -276,7 +289,10 @@ class Connection(asyncio.Protocol):
             return
         self._session.flush()
         self._leave()
-        close_gently(self._transport)
+        if self._heard_all:
+            self._transport.close()
+        else:
+            close_gently(self._transport)
 
     def _leave(self) -> None:
         self._ending = True
