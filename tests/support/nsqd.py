@@ -153,7 +153,8 @@ class RawClient(RawSocket):
 
     async def expect(self, data: bytes) -> None:
         """The next frame is this response."""
-        assert await self.frame() == (RESPONSE, data)
+        frame = await self.frame()
+        assert frame == (RESPONSE, data), f"expected the response {data!r}, got {frame!r}"
 
     async def expect_ok(self, times: int = 1) -> None:
         """The next frames are OK."""
@@ -166,7 +167,8 @@ class RawClient(RawSocket):
 
     async def expect_error(self, text: str) -> None:
         """The next frame is this error."""
-        assert await self.frame() == (ERROR, text.encode())
+        frame = await self.frame()
+        assert frame == (ERROR, text.encode()), f"expected the error {text!r}, got {frame!r}"
 
     async def refused(self, text: str) -> None:
         """The next frame is this error, and the last."""
