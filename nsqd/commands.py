@@ -7,13 +7,13 @@ buffer. Order of checks, texts and codes are the original's (nsqd reference, 2.5
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from struct import Struct
 
 from nsqcore.golang import go_quote
 from nsqcore.names import valid_name
 from nsqcore.wire.frames import CLOSE_WAIT, ID_SIZE
-from nsqd import identify
+from nsqd import bulk, identify
 from nsqd.client import State
 from nsqd.errors import BatchError, FatalError, ProtocolError, Refused
 from nsqd.frames import BatchDecoder
@@ -329,41 +329,41 @@ def _mpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -
     stop = at + 4 + size
     if stop > end:
         return -stop
+    work = _publish_batch(session, topic, words[1], buf, at + 4, stop)
+    try:
+        next(work)
+    except StopIteration:
+        return stop
+    session.go_on_later(work)
+    return stop
+
+
+def _publish_batch(
+    session: Session, topic: Topic | None, name: bytes, buf: bytes, at: int, stop: int
+) -> Generator[None, None, None]:
+    limits = session.options
     try:
         decoder = BatchDecoder(
             session.frames,
             buf,
-            at + 4,
+            at,
             stop,
-            max_msg_size=session.max_msg_size,
-            max_body_size=options.max_body_size,
+            max_msg_size=limits.max_msg_size,
+            max_body_size=limits.max_body_size,
         )
+        batches = yield from bulk.decode(decoder)
     except BatchError as e:
         raise _batch_refusal(e) from None
-    if not _mpub_step(session, decoder, topic, words[1], stop):
-        session.go_on_later(lambda: _mpub_step(session, decoder, topic, words[1], stop))
-    return stop
-
-
-def _mpub_step(session: Session, decoder: BatchDecoder, topic: Topic | None, name: bytes, stop: int) -> bool:
-    """Decodes a slice of a batch; publishes when that was the last one, and says so."""
-    try:
-        batch = decoder.step()
-    except BatchError as e:
-        raise _batch_refusal(e) from None
-    if batch is None:
-        return False
     if decoder.end != stop:  # the original does not notice, and takes what follows for commands
         raise FatalError("E_BAD_BODY", f"MPUB {stop - decoder.end} bytes left behind the last message")
     if topic is None or topic.exiting:
         topic = _existing(session, None, name, "MPUB")
     try:
-        ticket = topic.put(batch)
+        ticket = yield from bulk.put(topic, batches)
     except Refused as e:
         raise FatalError("E_MPUB_FAILED", f"MPUB failed {e}") from None
-    _count(session, topic, len(batch.frames))
+    _count(session, topic, sum(len(batch.frames) for batch in batches))
     session.answer_publish(ticket, "MPUB")
-    return True
 
 
 def _batch_refusal(error: BatchError) -> FatalError:

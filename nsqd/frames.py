@@ -115,21 +115,22 @@ class BatchDecoder:
             raise BatchError("BODY", f"invalid message count {count}")
         self._ids = builder.ids
         self._data, self._start, self._at, self._end = data, at + 4, at + 4, end
-        self._count = self._left = count
+        self._left = count
         self._max = max_msg_size
-        self._largest = 0
         self._now = time.time_ns()
-        self._frames: list[bytes] = []
+        self.batches: list[Batch] = []
+        """What was decoded, a batch per step."""
 
     @property
     def end(self) -> int:
         """Where the last message ended, once all are decoded."""
         return self._at
 
-    def step(self, limit: int = SLICE) -> Batch | None:
-        """Decodes up to ``limit`` messages more; the batch when that was the last, else None."""
-        data, at, now, largest, longest = self._data, self._at, self._now, self._largest, self._max
-        ids, join, size_at, frames = self._ids, b"".join, _U32.unpack_from, self._frames
+    def step(self, limit: int = SLICE) -> bool:
+        """Decodes up to ``limit`` messages more; True when that were the last."""
+        data, at, now, largest, longest = self._data, self._at, self._now, 0, self._max
+        ids, join, size_at = self._ids, b"".join, _U32.unpack_from
+        frames: list[bytes] = []
         append, head, last = frames.append, b"", -1
         sequence = ids.at(now)
         todo = min(limit, self._left)
@@ -154,11 +155,11 @@ class BatchDecoder:
             ids.sequence = sequence
         if at > self._end:  # a slice past the end came out short: nothing of it is used
             raise self._refusal(self._end)
-        self._at, self._largest, self._left = at, largest, self._left - todo
-        if self._left:
-            return None
-        body_size = at - self._start - 4 * self._count
-        return Batch(frames, body_size + FRAME_OVERHEAD * self._count, largest + FRAME_OVERHEAD)
+        body_size = at - self._at - 4 * todo
+        self.batches.append(Batch(frames, body_size + FRAME_OVERHEAD * todo, largest + FRAME_OVERHEAD))
+        self._at = at
+        self._left -= todo
+        return not self._left
 
     def _refusal(self, stop: int) -> BatchError:
         """Walks the batch again, up to the message that is wrong, to say which and why."""

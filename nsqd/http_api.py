@@ -251,9 +251,8 @@ async def _read_body(request: web.Request, limit: int, code: str) -> bytes:
 
 async def _done(ticket: Ticket) -> None:
     """Waits for the disk; raises HttpError when it failed."""
-    if not ticket.done:
-        over = asyncio.Event()
-        ticket.when_done(over.set)
-        await over.wait()
+    over = asyncio.Event()
+    ticket.when_done(over.set)
+    await over.wait()
     if ticket.error is not None:
         raise publish.EXITING

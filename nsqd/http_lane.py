@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import NamedTuple, cast
 
@@ -21,7 +21,7 @@ import httptools
 
 from nsqcore.errors import HttpError
 from nsqcore.golang import go_json
-from nsqd import publish
+from nsqd import bulk, publish
 from nsqd.broker import Broker
 from nsqd.last_words import close_gently
 from nsqd.ticket import Ticket
@@ -267,7 +267,7 @@ class HttpLane(asyncio.Protocol):
         self._at_work = True
         self._loop.call_soon(self._go_on, work, head.keep_alive)
 
-    def _go_on(self, work: Generator[None, None, Ticket | None], keep_alive: bool) -> None:
+    def _go_on(self, work: bulk.Work, keep_alive: bool) -> None:
         """A slice more of a long batch; then the requests that came in behind it."""
         if self._over:
             return

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Iterable
 
 from nsqcore.errors import HttpError
 from nsqcore.names import valid_name
 from nsqcore.query import parse_query
+from nsqd import bulk
 from nsqd.broker import Broker
 from nsqd.errors import BatchError, Refused
-from nsqd.frames import SLICE, Batch, BatchDecoder
+from nsqd.frames import BatchDecoder
 from nsqd.ticket import Ticket
 from nsqd.topic import Topic
 
@@ -47,23 +48,34 @@ def pub(broker: Broker, args: dict[str, str], body: bytes) -> Ticket | None:
     return None
 
 
-def mpub(broker: Broker, args: dict[str, str], body: bytes) -> Generator[None, None, Ticket | None]:
-    """Many messages. Yields between slices of long work, for the loop to turn; returns as :func:`pub` does.
-
-    Raises HttpError; then nothing was published.
-    """
+def mpub(broker: Broker, args: dict[str, str], body: bytes) -> bulk.Work:
+    """Many messages. Raises HttpError; when the body is wrong, nothing was published."""
     topic = _topic(broker, args)
-    binary = args.get("binary", "false")
+    limits, binary = broker.options, args.get("binary", "false")
     if binary in ("false", "0"):
-        batch = yield from _lines(broker, body)
+
+        def check(lines: Iterable[bytes]) -> None:
+            if max(map(len, lines)) > limits.max_msg_size:
+                raise HttpError(413, "MSG_TOO_BIG")
+
+        batches = yield from bulk.split_lines(broker.frames, body, check)
     else:
         if binary not in ("true", "1"):
             log.warning("deprecated value '%s' used for /mpub binary param", binary)
-        batch = yield from _binary(broker, body)
-    if batch is None:
-        return None
+        try:
+            decoder = BatchDecoder(
+                broker.frames,
+                body,
+                0,
+                len(body),
+                max_msg_size=limits.max_msg_size,
+                max_body_size=limits.max_body_size,
+            )
+            batches = yield from bulk.decode(decoder)
+        except BatchError as e:
+            raise HttpError(413, f"BAD_{e.kind}") from None
     try:
-        return topic.put(batch)
+        return (yield from bulk.put(topic, batches))
     except Refused:
         raise EXITING from None
 
@@ -88,43 +100,3 @@ def _defer(text: str, limit_ms: int) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20 and 0 <= int(text) <= limit_ms):
         raise HttpError(400, "INVALID_DEFER")
     return int(text)
-
-
-def _lines(broker: Broker, body: bytes) -> Generator[None, None, Batch | None]:
-    limit = broker.options.max_msg_size
-    lines = [line for line in body.split(b"\n") if line]
-    if lines and max(map(len, lines)) > limit:
-        raise HttpError(413, "MSG_TOO_BIG")
-    if not lines:
-        return None
-    if len(lines) <= SLICE:
-        return broker.frames.many(lines)
-    frames: list[bytes] = []
-    size = largest = 0
-    for at in range(0, len(lines), SLICE):
-        part = broker.frames.many(lines[at : at + SLICE])
-        frames += part.frames
-        size += part.size
-        largest = max(largest, part.largest)
-        yield
-    return Batch(frames, size, largest)
-
-
-def _binary(broker: Broker, body: bytes) -> Generator[None, None, Batch]:
-    limits = broker.options
-    try:
-        decoder = BatchDecoder(
-            broker.frames,
-            body,
-            0,
-            len(body),
-            max_msg_size=limits.max_msg_size,
-            max_body_size=limits.max_body_size,
-        )
-        while True:
-            batch = decoder.step()
-            if batch is not None:
-                return batch
-            yield
-    except BatchError as e:
-        raise HttpError(413, f"BAD_{e.kind}") from None

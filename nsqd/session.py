@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from nsqcore.wire.frames import ERROR, RESPONSE, encode_frame
 from nsqd.broker import Broker
@@ -121,20 +121,23 @@ class Session:
 
     # -- long work ---------------------------------------------------------------------------------
 
-    def go_on_later(self, work: Callable[[], bool]) -> None:
-        """Calls ``work`` once per turn of the loop until it says True; meanwhile no command is looked at."""
+    def go_on_later(self, work: Generator[None, None, None]) -> None:
+        """Goes on with ``work`` once per turn of the loop until it ends; meanwhile no command is looked at."""
         self.suspended = True
         self._loop.call_soon(self._go_on, work)
 
-    def _go_on(self, work: Callable[[], bool]) -> None:
+    def _go_on(self, work: Generator[None, None, None]) -> None:
         if self.over:
             return
         try:
-            if not work():
-                self._loop.call_soon(self._go_on, work)
-                return
+            next(work)
+        except StopIteration:
+            pass
         except ProtocolError as e:
             self.refuse(e)
+        else:
+            self._loop.call_soon(self._go_on, work)
+            return
         self.suspended = False
         self.flush()
         self._changed()

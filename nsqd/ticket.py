@@ -30,11 +30,15 @@ class Ticket:
         self._left += 1
         return self._settle
 
+    def follow(self, other: Ticket) -> None:
+        """Waits for another ticket too."""
+        settle = self.wait_for()
+        other.when_done(lambda: settle(other.error))
+
     def when_done(self, tell: Callable[[], None]) -> None:
-        """Calls ``tell`` once all writes are over: at once if they are, as ephemeral queues drop without delay."""
-        if self._left:
-            self._tell = tell
-        else:
+        """Calls ``tell`` once all writes are over: at once if they are."""
+        self._tell = tell
+        if self.done:
             tell()
 
     def _settle(self, error: OSError | None) -> None:
