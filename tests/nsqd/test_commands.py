@@ -529,7 +529,7 @@ async def test_runs_of_publishes_are_published_one_by_one(node: Node) -> None:
     await client.expect_ok()
     await client.refused("E_BAD_MESSAGE PUB invalid message body size 0")
     consumer = await node.subscribe("t", "c", rdy=50)
-    received = []
+    received: list[bytes] = []
     while len(received) < len(bodies):
         message = await consumer.message()
         received.append(message.body)
