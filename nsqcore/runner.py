@@ -13,6 +13,8 @@ from nsqcore import logs
 from nsqcore.errors import StartError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""What would kill a process that does not mind them, and with it the messages in its memory."""
 
 
 class Daemon(Protocol):
@@ -47,6 +49,8 @@ async def _serve(program: str, make: Callable[[], Daemon]) -> int:
     # the last moments of the process would make a clean exit look like a crash.
     for number in _SIGNALS:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(signalled.set))
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     try:
         return await _serve_until(signalled, program, make())
     finally:
@@ -58,7 +62,7 @@ async def _serve_until(signalled: asyncio.Event, program: str, daemon: Daemon) -
     try:
         await daemon.start()
     except StartError as e:
-        logs.fatal(program, f"failed to instantiate {program} - {e}")
+        logs.fatal(program, f"failed to {e.task or f'instantiate {program}'} - {e}")
         await daemon.stop()
         return 1
     waits = [asyncio.ensure_future(event.wait()) for event in (signalled, daemon.failed)]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from nsqcore.errors import StartError
 from nsqcore.golang import go_quote
 from nsqcore.names import is_ephemeral, valid_name
 from nsqd import metadata
@@ -57,7 +58,7 @@ class Broker:
         self._loop = asyncio.get_running_loop()
         self._stored: asyncio.Event | None = None  # set when the metadata write now due is done
         self._storing: asyncio.Task[None] | None = None
-        self._loading = False
+        self._loading = True  # until load() succeeded
 
     # -- topics and channels -----------------------------------------------------------------------
 
@@ -149,15 +150,18 @@ class Broker:
     def _make_backend(self, name: str, grown: Callable[[], None], *, ephemeral: bool) -> Backend:
         if ephemeral:
             return NullBackend()
-        return DiskQueue(
-            self._folder,
-            name,
-            disk=self.disk,
-            grown=grown,
-            max_bytes_per_file=self.options.max_bytes_per_file,
-            sync_every=self.options.sync_every,
-            segments=self._leftovers.pop(name, ()),
-        )
+        try:
+            return DiskQueue(
+                self._folder,
+                name,
+                disk=self.disk,
+                grown=grown,
+                max_bytes_per_file=self.options.max_bytes_per_file,
+                sync_every=self.options.sync_every,
+                segments=self._leftovers.pop(name, ()),
+            )
+        except OSError as e:
+            raise Refused(str(e)) from e
 
     def discard(self, messages: deque[bytes]) -> None:
         """Lets go of many messages without holding up the loop."""
@@ -170,9 +174,19 @@ class Broker:
 
     def load(self) -> None:
         """Opens all that the last life left. Blocks; raises StartError."""
-        self._loading = True
-        self._leftovers = inventory(self._folder)
-        for entry in metadata.load(self._folder):
+        try:
+            self._leftovers = inventory(self._folder)
+            self._restore(metadata.load(self._folder))
+        except (OSError, Refused) as e:
+            raise StartError(str(e), metadata.LOADING) from None
+        try:
+            metadata.store(self._folder, self._metadata())
+        except OSError as e:
+            raise StartError(str(e), "persist metadata") from None
+        self._loading = False
+
+    def _restore(self, topics: list[TopicMeta]) -> None:
+        for entry in topics:
             if not valid_name(entry["name"]):
                 log.warning("skipping creation of invalid topic %s", go_quote(entry["name"].encode()))
                 continue
@@ -184,8 +198,6 @@ class Broker:
                 self.channel(topic, child["name"]).pause(child["paused"])
             topic.pause(entry["paused"])
             topic.start()
-        metadata.store(self._folder, self._metadata())
-        self._loading = False
 
     def _metadata(self) -> list[TopicMeta]:
         return [
@@ -240,6 +252,9 @@ class Broker:
         Closes the consumers' connections. Returns False when something could not be stored (it is logged).
         """
         self.exiting = True
+        if self._loading:  # nothing was opened, or not all of it: what is on disk must stay as it is
+            await self.disk.close()
+            return True
         failures: list[OSError] = []
         while self._storing is not None:
             await self._storing

@@ -169,9 +169,11 @@ class Channel:
             self._returned_next = False
             take = self.returned.popleft
             run = [next_delivery(take()) for _ in range(min(count, len(self.returned)))]
+            self.memory_count += len(run)
         else:
             if memory:
                 run = queue.take(min(count, len(memory)), MAX_RUN_BYTES)
+                self.memory_count += len(run)
                 from_memory = True
             else:
                 run = self.backend.take(count, MAX_RUN_BYTES).frames
@@ -187,7 +189,6 @@ class Channel:
         data = run[0] if taken == 1 else b"".join(run)
         if from_memory:
             queue.released(len(data))
-            self.memory_count += taken
         client.in_flight.add(run, now)
         client.message_count += len(run)
         if client.timer is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from nsqcore.golang import go_json
 from nsqcore.version import NSQ_VERSION
@@ -36,7 +36,7 @@ class Identity:
     def __init__(self, body: bytes) -> None:
         """Raises FatalError ``E_BAD_BODY`` for what is not a JSON object."""
         try:
-            value = json.loads(body.decode("utf-8", "replace"))
+            value = json.loads(body.decode("utf-8", "replace"), parse_constant=_no_constant)
         except (ValueError, RecursionError):
             value = False
         if value is not None and not isinstance(value, dict):
@@ -49,6 +49,10 @@ class Identity:
         if type(value) is not type(default):
             raise _undecodable()
         return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _undecodable() -> FatalError:

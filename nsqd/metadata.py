@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 from nsqcore.errors import StartError
 from nsqcore.golang import go_json
@@ -12,6 +12,8 @@ from nsqcore.version import NSQ_VERSION
 from nsqd.atomic import write_atomically
 
 FILE_NAME = "nsqd.dat"
+LOADING = "load metadata"
+V = TypeVar("V", str, bool)
 
 
 class ChannelMeta(TypedDict):
@@ -38,27 +40,48 @@ def store(folder: Path, topics: list[TopicMeta]) -> None:
 def load(folder: Path) -> list[TopicMeta]:
     """What the last life stored; empty when there is no file. Raises StartError for a file that can't be read.
 
-    Names are not judged here.
+    Names are not judged here. Keys may have any letter case, and what is absent or null is empty, as Go
+    reads it.
     """
     path = folder / FILE_NAME
     try:
-        text = path.read_bytes()
+        return [_topic(_object(entry)) for entry in _list(_object(json.loads(path.read_bytes())), "topics")]
     except FileNotFoundError:
         return []
     except OSError as e:
-        raise StartError(f"failed to read metadata from {path} - {e}") from None
-    try:
-        return [_topic(entry) for entry in json.loads(text)["topics"] or []]
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
-        raise StartError(f"failed to parse metadata in {path} - {type(e).__name__}: {e}") from None
+        raise StartError(f"failed to read metadata from {path} - {e}", LOADING) from None
+    except (ValueError, RecursionError) as e:
+        raise StartError(f"failed to parse metadata in {path} - {e}", LOADING) from None
 
 
 def _topic(entry: dict[str, object]) -> TopicMeta:
-    channels = entry.get("channels") or []
-    if not isinstance(channels, list):
-        raise TypeError(f"channels of topic {entry.get('name')!r} is not a list")
+    channels = [_object(channel) for channel in _list(entry, "channels")]
     return {
-        "name": str(entry["name"]),
-        "paused": entry.get("paused") is True,
-        "channels": [{"name": str(c["name"]), "paused": c.get("paused") is True} for c in channels],
+        "name": _value(entry, "name", ""),
+        "paused": _value(entry, "paused", False),
+        "channels": [{"name": _value(c, "name", ""), "paused": _value(c, "paused", False)} for c in channels],
     }
+
+
+def _object(value: object) -> dict[str, object]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r:.60} is not an object")
+    return {key.lower(): item for key, item in value.items()}
+
+
+def _list(entry: dict[str, object], key: str) -> list[object]:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, list):
+        raise ValueError(f"{key} is not a list")
+    return value or []
+
+
+def _value(entry: dict[str, object], key: str, default: V) -> V:
+    value = entry.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, type(default)):
+        raise ValueError(f"{key} {value!r:.60} is not a {type(default).__name__}")
+    return value

@@ -82,7 +82,7 @@ class Options:
         check=at_least(0),
     )
     max_bytes_per_file: int = option(
-        100 * 1024 * 1024, "size of a disk queue's files, bytes", check=at_least(1)
+        100 * 1024 * 1024, "size of a disk queue's files, bytes", check=at_least(0)
     )
     sync_every: int = option(2500, "disk queue operations per fsync", check=at_least(0))
     sync_timeout: Duration = option(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from nsqcore.durations import NS_PER_S, go_duration
-from nsqcore.version import NSQ_VERSION, banner, suite_version
+from nsqcore.version import NSQ_VERSION, banner
 from nsqd.broker import Broker
 from nsqd.channel import Channel
 from nsqd.client import Client
@@ -174,7 +174,7 @@ class Snapshot:
     def tail(self) -> Json:
         """The JSON behind its ``topics``."""
         memory = {"memory": self.memory} if self.memory is not None else {}
-        return memory | {"producers": self.producers or None, "suite_version": suite_version()}
+        return memory | {"producers": self.producers or None}
 
     def text(self) -> str:
         """The plain text form."""
