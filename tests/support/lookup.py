@@ -52,6 +52,9 @@ class LookupSocket:
 
     def __init__(self, address: str, *, magic: bytes = b"  V1") -> None:
         self.sock = socket.create_connection(parse_host_port(address), timeout=TIMEOUT_S)
+        host, port = self.sock.getsockname()[:2]
+        self.name = f"{host}:{port}"
+        """How nsqlookupd names this client: the address of our end."""
         self._rest = b""
         if magic:
             self.send(magic)
@@ -63,12 +66,6 @@ class LookupSocket:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.sock.close()
-
-    @property
-    def name(self) -> str:
-        """How nsqlookupd names this client: the address of our end."""
-        host, port = self.sock.getsockname()[:2]
-        return f"{host}:{port}"
 
     def send(self, data: bytes) -> None:
         """Sends raw bytes."""
