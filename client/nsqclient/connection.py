@@ -7,6 +7,7 @@ within one turn of the loop leaves in one piece.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Protocol, cast
 
 from nsqclient.errors import AuthRequired, ConnectError, IdentifyRejected, NotNsqd
@@ -292,7 +293,9 @@ async def open_connection(node: str, options: ConnectionOptions) -> Connection:
         connection.close()
         raise ConnectError(node, "connecting took too long") from None
     except OSError as e:
-        raise ConnectError(node, e.strerror or str(e)) from e
+        # asyncio words a refused connection as its own call; the system's words say more
+        words = os.strerror(e.errno) if isinstance(e, ConnectionError) and e.errno else e.strerror
+        raise ConnectError(node, words or str(e)) from e
     try:
         answer = await connection.ask(Event.IDENTIFY, commands.encode_identify(options.identify()))
         connection.agreement = Agreement.from_answer(answer)

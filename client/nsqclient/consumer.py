@@ -123,6 +123,7 @@ class Consumer:
         self._news = asyncio.Event()
         self._joined = self._hurried = False
         self._turn_ends = 0.0
+        self._close_wait: asyncio.TimerHandle | None = None
         self.flow = Flow(max_in_flight, backoff, chance, self._fail)
         self.counts = Counts()
 
@@ -257,7 +258,7 @@ class Consumer:
             member.begin_close()
         for message in self._intake.end():
             message.source.hand_back(message)
-        asyncio.get_running_loop().call_later(CLOSE_WAIT_TIMEOUT, self._close_wait_over)
+        self._close_wait = asyncio.get_running_loop().call_later(CLOSE_WAIT_TIMEOUT, self._close_wait_over)
 
     async def close(self, drain: Seconds | None = None) -> None:
         """Ends in order, as leaving the block does; a second call waits for the first.
@@ -280,6 +281,8 @@ class Consumer:
         await self._workers.cancel()
         await self._give_up.cancel()
         await asyncio.gather(*(member.end() for member in self._nodes.members.values()))
+        if self._close_wait is not None:
+            self._close_wait.cancel()
 
     def _hurry(self) -> None:
         self._hurried = True
@@ -369,7 +372,8 @@ class Consumer:
 
     def lost(self, subscription: Subscription, messages: list[Message]) -> None:
         """A connection is gone, with these."""
-        log.info("lost %s/%s at %s - %s", self.topic, self.channel, subscription.node, subscription.failure)
+        if not self._intake.ended:
+            log.info("lost %s/%s - %s", self.topic, self.channel, subscription.failure)
         self._intake.drop(messages)
         self.flow.leave(subscription)
         if self._discovery is not None:

@@ -87,7 +87,7 @@ def plan(shares: Sequence[Share], cap: int, max_in_flight: int, now: float) -> P
     """
     again_at = None
     if cap < len(shares) and cap > 0:
-        wanted, again_at = _turns(shares, cap, now)
+        wanted, again_at = _turns(shares, cap, max_in_flight, now)
     else:
         wanted = even_shares(shares, cap)
     changes = [(i, want) for i, want in enumerate(wanted) if want < shares[i].rdy]
@@ -121,14 +121,17 @@ def even_shares(shares: Sequence[Share], cap: int) -> list[int]:
     return wanted
 
 
-def _turns(shares: Sequence[Share], cap: int, now: float) -> tuple[list[int], float | None]:
+def _turns(
+    shares: Sequence[Share], cap: int, max_in_flight: int, now: float
+) -> tuple[list[int], float | None]:
     # the longest silent are the last to keep theirs when there are too many, as after a cut of the cap
     holders = sorted((i for i, s in enumerate(shares) if s.rdy), key=lambda i: shares[i].since, reverse=True)
     waiting = sorted((i for i, s in enumerate(shares) if not s.rdy), key=lambda i: shares[i].released_at)
     rested = [i for i in waiting if _may_begin(shares[i]) <= now]
     later = sorted((i for i in waiting if i not in rested), key=lambda i: _may_begin(shares[i]))
     keeping = holders[:cap]
-    free = cap - len(keeping)
+    # messages held from connections whose turn is over take places, too
+    free = max(0, min(cap, max_in_flight - sum(shares[i].held for i in waiting)) - len(keeping))
     taking = (rested + later)[:free]  # a resting one is better than nobody
     rested = rested[free:]
     for i in [i for i in keeping if _may_end(shares[i]) <= now]:
@@ -141,7 +144,7 @@ def _turns(shares: Sequence[Share], cap: int, now: float) -> tuple[list[int], fl
         wanted[i] = 1
     ends = [_may_end(shares[i]) for i in keeping] + [now + HOLD for _ in taking]
     begins = [_may_begin(share) for share, want in zip(shares, wanted, strict=True) if not want]
-    again_at = max(now, min(ends), min(begins))
+    again_at = max(now, min(ends, default=inf), min(begins))
     return wanted, None if again_at == inf else again_at
 
 

@@ -234,12 +234,13 @@ class Subscription:
         """Message frames."""
         now = asyncio.get_running_loop().time()
         held = self.held
-        batch = []
+        batch: list[Message] = []
         try:
             for data in payloads:
                 message = Message(self, data, now)
                 if message.id_bytes in held:  # its time ran out, and nsqd sent it here once more
                     self._take_back(held[message.id_bytes])
+                    batch = [earlier for earlier in batch if earlier.id_bytes in held]
                 held[message.id_bytes] = message
                 batch.append(message)
         except struct.error:

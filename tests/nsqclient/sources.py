@@ -1,0 +1,46 @@
+"""A stand-in for the connection that a message came from."""
+
+from __future__ import annotations
+
+from nsqclient.backoff import Signal
+from nsqclient.message import FINISHED, REQUEUED, Message
+from nsqclient.options import Seconds
+
+
+class RecordingSource:
+    """Records the answers."""
+
+    def __init__(self) -> None:
+        self.node = "n:4150"
+        self.topic = "t"
+        self.channel = "c"
+        self.lease = 60.0
+        self.calls: list[tuple[object, ...]] = []
+
+    def finished(self, id_bytes: bytes) -> None:
+        self.calls.append(("finished", id_bytes))
+
+    def requeue(self, message: Message, delay: Seconds | None) -> None:
+        message.state = REQUEUED
+        self.calls.append(("requeue", delay))
+
+    def hand_back(self, message: Message) -> None:
+        message.state = REQUEUED
+        self.calls.append(("hand_back",))
+
+    def expire(self, message: Message) -> None:
+        self.calls.append(("expire",))
+
+    def failed(self, message: Message, error: BaseException | None, delay: Seconds | None) -> None:
+        message.state = REQUEUED
+        self.calls.append(("failed", error, delay))
+
+    def end_given_up(self, message: Message, signal: Signal | None) -> None:
+        message.state = FINISHED
+        self.calls.append(("end_given_up", signal))
+
+    def touched(self, id_bytes: bytes) -> None:
+        self.calls.append(("touched", id_bytes))
+
+    def too_late(self) -> None:
+        self.calls.append(("too_late",))
