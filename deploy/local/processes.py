@@ -128,16 +128,16 @@ class Child:
         assert self._watcher is not None
         deadline = asyncio.get_running_loop().time() + timeout
         while True:
-            ended = self._watcher.done()  # asked first: what it wrote before its end is then complete
+            ended = self._watcher.done()
             found = {
                 kind.decode(): parse_host_port(address.decode())
                 for kind, address in _LISTENING.findall(self._written())
             }
+            if ended:
+                raise StartFailed(f"{self._watcher.result()}\n{self.tail()}")
             if all(kind in found for kind in kinds):
                 self.ready = True
                 return found
-            if ended:
-                raise StartFailed(f"{self._watcher.result()}\n{self.tail()}")
             if asyncio.get_running_loop().time() > deadline:
                 raise StartFailed(f"{self.name} did not listen within {timeout:g} s\n{self.tail()}")
             await asyncio.sleep(_LOOK_EVERY)

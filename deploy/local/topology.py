@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import signal
 import sys
 import time
@@ -16,6 +18,7 @@ from deploy.local.ports import MOST_NSQD, Ports, free_blocks
 from deploy.local.processes import Child, Exit, StartFailed
 
 LOOPBACK = "127.0.0.1"
+_ADDRESS_IN_USE = os.strerror(errno.EADDRINUSE).lower()
 _START_TIMEOUT = 30.0
 _STOP_GRACE = 20.0
 
@@ -110,9 +113,9 @@ class Topology:
             self._build(ports)
             try:
                 await self._start_all()
-            except StartFailed:
+            except StartFailed as e:
                 await self.stop()
-                if self._base_port is not None or not ports.taken():
+                if self._base_port is not None or _ADDRESS_IN_USE not in str(e):
                     raise
                 continue  # somebody else was quicker to take a port
             return
@@ -163,9 +166,12 @@ class Topology:
         if tcp_port:
             argv.append(f"--tcp-address={LOOPBACK}:{tcp_port}")
         log = self.folder / f"{name}.log"
-        return Node(
-            Child(name, [*argv, *arguments], log, on_death=self.deaths.put_nowait), http_port, tcp_port
-        )
+        child = Child(name, [*argv, *arguments], log, on_death=lambda end: self._died(child, end))
+        return Node(child, http_port, tcp_port)
+
+    def _died(self, child: Child, end: Exit) -> None:
+        if child.ready:  # else it is the start that fails, and says so
+            self.deaths.put_nowait(end)
 
     async def restart(self, node: Node) -> float:
         """SIGTERM, and a start on the same ports with the same data; seconds until it served again.

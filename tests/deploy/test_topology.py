@@ -117,20 +117,23 @@ async def test_named_ports_that_are_taken_are_refused_by_number(tmp_path: Path) 
             await Topology(tmp_path, base_port=port).start()
 
 
+@pytest.mark.parametrize("daemon", ["nsqd", "nsqlookupd", "nsqadmin"])
 async def test_when_somebody_takes_a_port_first_the_next_block_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    daemon: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = list(free_blocks(1, 1))[-2:]
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", blocks[0].nsqds[0].tcp)
+    first, second = list(free_blocks(1, 1))[-2:]
+    port = {"nsqd": first.nsqds[0].tcp, "nsqlookupd": first.lookupds[0].http, "nsqadmin": first.nsqadmin}
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", port[daemon])
     async with server:
 
         def stale(nsqds: int, lookupds: int) -> Iterable[Ports]:
-            return blocks  # as if the first had been free a moment ago
+            return first, second  # as if the first had been free a moment ago
 
         monkeypatch.setattr(topology_module, "free_blocks", stale)
         async with Topology(tmp_path, nsqds=1, lookupds=1) as topology:
-            assert topology.nsqds[0].tcp_port == blocks[1].nsqds[0].tcp
+            assert topology.nsqds[0].tcp_port == second.nsqds[0].tcp
     assert topology.unclean == []
+    assert topology.deaths.empty()
 
 
 def test_the_number_of_nsqd_is_bounded(tmp_path: Path) -> None:
