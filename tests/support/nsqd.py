@@ -61,6 +61,13 @@ UNKNOWN_ID = b"0" * 16
 """The id of no message."""
 
 
+def shown(data: bytes) -> str:
+    """Bytes for an error message: the first of them when they are many."""
+    return (
+        repr(bytes(data)) if len(data) <= 200 else f"{bytes(data[:200])!r} and {len(data) - 200} bytes more"
+    )
+
+
 class RawSocket(asyncio.Protocol):
     """A connection whose bytes are kept as they come; the base of both clients."""
 
@@ -115,11 +122,11 @@ class RawSocket(asyncio.Protocol):
             async with asyncio.timeout(timeout):
                 while not condition():
                     if self.ended:
-                        raise EOFError(f"the connection ended ({self.lost}) behind {bytes(self.buffer)!r}")
+                        raise EOFError(f"the connection ended ({self.lost}) behind {shown(self.buffer)}")
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"nothing more in {timeout} s behind {bytes(self.buffer)!r}") from None
+            raise AssertionError(f"nothing more in {timeout} s behind {shown(self.buffer)}") from None
 
     async def read(self, size: int) -> bytes:
         """Exactly so many bytes."""
@@ -131,7 +138,7 @@ class RawSocket(asyncio.Protocol):
     async def closed(self, timeout: float = DEADLINE_S) -> None:
         """The connection ends, in order or by a reset, and nothing came before that was not read."""
         await self.until(lambda: self.ended, timeout)
-        assert self.buffer == b"", f"there was {bytes(self.buffer)!r} before the end"
+        assert self.buffer == b"", f"there was {shown(self.buffer)} before the end"
 
     def close(self) -> None:
         """Ends the connection in order; twice is fine."""
@@ -153,8 +160,7 @@ class RawClient(RawSocket):
 
     async def expect(self, data: bytes) -> None:
         """The next frame is this response."""
-        frame = await self.frame()
-        assert frame == (RESPONSE, data), f"expected the response {data!r}, got {frame!r}"
+        await self._expect(RESPONSE, data)
 
     async def expect_ok(self, times: int = 1) -> None:
         """The next frames are OK."""
@@ -167,8 +173,12 @@ class RawClient(RawSocket):
 
     async def expect_error(self, text: str) -> None:
         """The next frame is this error."""
-        frame = await self.frame()
-        assert frame == (ERROR, text.encode()), f"expected the error {text!r}, got {frame!r}"
+        await self._expect(ERROR, text.encode())
+
+    async def _expect(self, kind: int, data: bytes) -> None:
+        got, came = await self.frame()
+        if (got, came) != (kind, data):
+            raise AssertionError(f"expected frame type {kind}: {shown(data)}, got type {got}: {shown(came)}")
 
     async def refused(self, text: str) -> None:
         """The next frame is this error, and the last."""
@@ -178,7 +188,7 @@ class RawClient(RawSocket):
     async def message(self) -> WireMessage:
         """The next frame, which is a message."""
         kind, data = await self.frame()
-        assert kind == MESSAGE, f"expected a message, got frame type {kind}: {data!r}"
+        assert kind == MESSAGE, f"expected a message, got frame type {kind}: {shown(data)}"
         return decode_message(data)
 
     async def messages(self, count: int) -> list[WireMessage]:
@@ -394,6 +404,12 @@ class Node:
         if rdy:
             client.rdy(rdy)
         return client
+
+    async def publish(self, topic: str, *bodies: bytes) -> None:
+        """PUBs of a client apart, each answered before the next."""
+        client = await self.connect()
+        await client.pub(topic, *bodies)
+        client.close()
 
     async def connect_http(self) -> RawHttp:
         """A connection to the HTTP port."""
