@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from tests.support.processes import run_to_end, spawn
+from tests.support.processes import ROOT, DaemonProcess, run_to_end, spawn
 
 TINY = "tests.nsqcore.tiny_daemon"
 HTTP = ("HTTP",)
@@ -40,6 +40,23 @@ def test_a_stream_of_signals_up_to_the_very_end_leaves_status_0() -> None:
         assert daemon.wait() == 0
 
 
+def test_a_signal_while_it_starts_is_obeyed_when_it_has_started() -> None:
+    daemon = DaemonProcess(TINY, ["--start-time=300ms"], None, ROOT)
+    daemon.wait_for_log("starting")
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0
+    assert "listening on" in daemon.log
+    assert daemon.log.endswith("bye\n")
+
+
+def test_signals_that_would_kill_a_careless_process_are_ignored() -> None:
+    with spawn(TINY, listeners=HTTP) as daemon:
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            daemon.signal(number)
+        with urllib.request.urlopen(f"http://{daemon.http}/ping", timeout=10) as answer:
+            assert answer.read() == b"OK"
+
+
 def test_a_start_that_fails_is_a_fatal_line_and_status_1() -> None:
     ended = run_to_end(TINY, "--mode=refuse", "--log-prefix=other")
     assert ended.returncode == 1
@@ -54,3 +71,9 @@ def test_a_daemon_that_gives_up_is_stopped_and_the_status_is_1() -> None:
     ended = run_to_end(TINY, "--mode=fail")
     assert ended.returncode == 1
     assert ended.stderr.endswith("bye\n")
+
+
+def test_a_start_may_say_what_it_failed_at() -> None:
+    ended = run_to_end(TINY, "--mode=unreadable")
+    assert ended.returncode == 1
+    assert " FATAL: failed to read the book - it is all Greek\n" in ended.stderr

@@ -1,7 +1,8 @@
 """A daemon of a few lines, for tests of what every daemon shares: ``python -m tests.nsqcore.tiny_daemon``.
 
-Its flags say how it behaves: ``--mode`` is ``serve``, ``refuse`` (the start fails) or ``fail`` (it gives up
-after the start); ``--stop-time`` is how long it takes to end.
+Its flags say how it behaves: ``--mode`` is ``serve``, ``refuse`` (the start fails), ``unreadable`` (it fails
+at something in particular) or ``fail`` (it gives up after the start); ``--start-time`` and ``--stop-time`` are
+how long it takes to start and to end.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ log = logging.getLogger(__name__)
 class Options:
     log_level: LogLevel = option(LogLevel("INFO"), "level", parse=LogLevel.parse)
     log_prefix: str = option("[tiny] ", "prefix")
-    mode: str = option("serve", "serve, refuse or fail")
+    mode: str = option("serve", "serve, refuse, unreadable or fail")
+    start_time: Duration = option(Duration(0), "how long it takes to start")
     stop_time: Duration = option(Duration(0), "how long it takes to stop")
 
 
@@ -41,8 +43,12 @@ class Tiny:
         return "OK"
 
     async def start(self) -> None:
+        log.info("starting")
+        await asyncio.sleep(self.options.start_time.seconds)
         if self.options.mode == "refuse":
             raise StartError("it doesn't want to")
+        if self.options.mode == "unreadable":
+            raise StartError("it is all Greek", task="read the book")
         await self.http.setup()
         log.info("HTTP: listening on %s", await listen(self.http, "127.0.0.1:0"))
         if self.options.mode == "fail":
