@@ -1,0 +1,1 @@
+"""Measures the daemon on this machine; see docs/performance.md."""
