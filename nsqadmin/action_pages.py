@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl
+
 from aiohttp import web
 
 from nsqadmin import actions, consequences, guard
@@ -15,6 +17,7 @@ from nsqcore.errors import HttpError
 from nsqcore.http_server import Route, query_of
 from nsqcore.names import valid_name
 
+_MOST_FIELDS = 20
 _VERBS = {verb.value: verb for verb in Verb}
 
 
@@ -55,7 +58,7 @@ class ActionPages:
     async def act(self, request: web.Request) -> web.Response:
         """Makes the change."""
         self.html.guard.admit(request)
-        form = {key: value for key, value in (await request.post()).items() if isinstance(value, str)}
+        form = _form_of(await request.read())
         guard.check_token(request, form.get(guard.TOKEN_FIELD, ""))
         change = _change(request.match_info["verb"], form)
         if change.verb is Verb.CREATE:
@@ -89,6 +92,14 @@ class ActionPages:
         if not parts:
             raise Unknown("TOPIC_NOT_FOUND", node.problems)
         return consequences.of_topic(change, merge_topic(change.topic, parts)), node.problems
+
+
+def _form_of(body: bytes) -> dict[str, str]:
+    """The fields of a form; raises HttpError 400 for a body that is none of ours."""
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise HttpError(400, "INVALID_REQUEST") from None
 
 
 def _change(word: str, fields: dict[str, str]) -> Change:

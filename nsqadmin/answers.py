@@ -10,6 +10,8 @@ import re
 from typing import Any
 
 from nsqadmin.model import (
+    NO_DELIVERIES,
+    NO_LATENCY,
     Channel,
     Client,
     Deliveries,
@@ -117,11 +119,7 @@ def _channel(channel: dict[str, Any], node: Node, topic_name: str) -> Channel:
         message_count=_count(channel, "message_count"),
         paused=_flag(channel, "paused"),
         latency=_latency(channel),
-        deliveries=Deliveries(
-            _count(channel, "zone_local_msg_count"),
-            _count(channel, "region_local_msg_count"),
-            _count(channel, "global_msg_count"),
-        ),
+        deliveries=_deliveries(channel),
         in_flight_count=_count(channel, "in_flight_count"),
         deferred_count=_count(channel, "deferred_count"),
         requeue_count=_count(channel, "requeue_count"),
@@ -163,11 +161,19 @@ def _client(client: dict[str, Any], node: Node) -> Client:
     )
 
 
+def _deliveries(channel: dict[str, Any]) -> Deliveries:
+    zone_local = _count(channel, "zone_local_msg_count")
+    region_local = _count(channel, "region_local_msg_count")
+    elsewhere = _count(channel, "global_msg_count")
+    if not (zone_local or region_local or elsewhere):
+        return NO_DELIVERIES
+    return Deliveries(zone_local, region_local, elsewhere)
+
+
 def _latency(queue: dict[str, Any]) -> Latency:
-    latency = queue.get("e2e_processing_latency")
-    if not latency:
-        return Latency()
-    latency = _object(latency, "e2e_processing_latency")
+    latency = _object(queue.get("e2e_processing_latency") or {}, "e2e_processing_latency")
+    if not latency.get("percentiles") and not latency.get("count"):
+        return NO_LATENCY
     percentiles = {}
     for p in _objects(latency, "percentiles"):
         quantile, value = _number(p, "quantile"), _number(p, "value")

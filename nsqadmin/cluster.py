@@ -145,10 +145,10 @@ class Cluster:
             raise Unknown("TOPIC_NOT_FOUND", problems)
         total = merge.merge_topic(name, parts)
         held = {channel.channel_name for channel in total.channels}
-        total.channels += [
+        idle = [
             merge.merge_channel(name, channel, []) for channel in known.value.channels if channel not in held
         ]
-        total.channels.sort(key=lambda channel: channel.channel_name)
+        total.channels = sorted([*total.channels, *idle], key=lambda channel: channel.channel_name)
         return Found(total, problems)
 
     async def channel(self, topic: str, name: str) -> Found[Channel]:

@@ -54,8 +54,8 @@ def same_site(request: web.Request) -> bool:
     if origin is None:
         return True
     # A proxy may have put its own name into Host; a foreign page can't set the header that has the first one.
-    hosts = {request.headers.get("Host"), request.headers.get("X-Forwarded-Host")}
-    return origin.partition("://")[2] in hosts - {None, ""}
+    hosts = f"{request.headers.get('Host', '')},{request.headers.get('X-Forwarded-Host', '')}"
+    return origin.partition("://")[2] in {host.strip() for host in hosts.split(",")} - {""}
 
 
 def form_token(request: web.Request) -> str:

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from nsqadmin.model import (
     ALL_NODES,
+    NO_DELIVERIES,
+    NO_LATENCY,
     Channel,
     Client,
     Deliveries,
@@ -106,23 +108,28 @@ def merge_channel(topic_name: str, name: str, parts: Iterable[Channel]) -> Chann
         total.requeue_count += part.requeue_count
         total.timeout_count += part.timeout_count
         total.client_count += part.client_count
-        total.clients += part.clients
-    total.clients.sort(key=_client_order)
+    total.clients = sorted((client for part in nodes for client in part.clients), key=_client_order)
     return total
 
 
 def _add_up(total: Queue, parts: Sequence[Queue]) -> None:
-    zone_local = region_local = elsewhere = 0
     for part in parts:
         total.depth += part.depth
         total.backend_depth += part.backend_depth
         total.message_count += part.message_count
         total.paused = total.paused or part.paused
-        zone_local += part.deliveries.zone_local
-        region_local += part.deliveries.region_local
-        elsewhere += part.deliveries.elsewhere
-    total.deliveries = Deliveries(zone_local, region_local, elsewhere)
-    total.latency = merge_latency([part.latency for part in parts])
+    total.deliveries = _merge_deliveries(
+        [part.deliveries for part in parts if part.deliveries is not NO_DELIVERIES]
+    )
+    total.latency = merge_latency([part.latency for part in parts if part.latency is not NO_LATENCY])
+
+
+def _merge_deliveries(parts: Sequence[Deliveries]) -> Deliveries:
+    return Deliveries(
+        sum(part.zone_local for part in parts),
+        sum(part.region_local for part in parts),
+        sum(part.elsewhere for part in parts),
+    )
 
 
 def merge_latency(parts: Sequence[Latency]) -> Latency:

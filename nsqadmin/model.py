@@ -6,12 +6,13 @@ and ``nodes`` holds the parts it was made of. Counts are messages unless said ot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 ALL_NODES = "*"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Percentile:
     """One latency percentile, in nanoseconds; the three are equal where a single node speaks."""
 
@@ -22,15 +23,15 @@ class Percentile:
     highest: float
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Latency:
     """How long messages took from publish to finish; no percentiles where nsqd keeps none."""
 
     count: int = 0
-    percentiles: list[Percentile] = field(default_factory=list)
+    percentiles: Sequence[Percentile] = ()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Deliveries:
     """Messages delivered, by how near the consumer was; only nodes that know their zone count them."""
 
@@ -42,6 +43,11 @@ class Deliveries:
     def total(self) -> int:
         """All that were counted."""
         return self.zone_local + self.region_local + self.elsewhere
+
+
+# A cluster has a hundred thousand queues, and most measure no latency and know no zones: one object for all.
+NO_LATENCY = Latency()
+NO_DELIVERIES = Deliveries()
 
 
 @dataclass(slots=True)
@@ -101,8 +107,8 @@ class Queue:
     """All that came in since the node started."""
     paused: bool = False
     """In a total: on at least one node."""
-    latency: Latency = field(default_factory=Latency)
-    deliveries: Deliveries = field(default_factory=Deliveries)
+    latency: Latency = NO_LATENCY
+    deliveries: Deliveries = NO_DELIVERIES
 
     @property
     def memory_depth(self) -> int:
@@ -120,16 +126,16 @@ class Channel(Queue):
     requeue_count: int = 0
     timeout_count: int = 0
     client_count: int = 0
-    clients: list[Client] = field(default_factory=list)
-    nodes: list[Channel] = field(default_factory=list)
+    clients: Sequence[Client] = ()
+    nodes: Sequence[Channel] = ()
 
 
 @dataclass(slots=True)
 class Topic(Queue):
     """A topic on one node, or its total."""
 
-    channels: list[Channel] = field(default_factory=list)
-    nodes: list[Topic] = field(default_factory=list)
+    channels: Sequence[Channel] = ()
+    nodes: Sequence[Topic] = ()
 
     @property
     def channel_depth(self) -> int:

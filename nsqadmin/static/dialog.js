@@ -71,6 +71,7 @@ export function dialogs(refresh) {
     dialog.replaceChildren(content);
     const heading = content.querySelector("h1");
     heading.id = "dialog-heading";
+    content.removeAttribute("aria-labelledby");
     dialog.setAttribute("aria-labelledby", heading.id);
   }
 }

@@ -62,7 +62,7 @@ export function live() {
       tell("");
     } catch {
       if (mine !== running) return; // a newer refresh has taken over
-      tell(`not updated since ${asOf.textContent}`);
+      tell("no answer since");
     } finally {
       clearTimeout(giveUp);
     }

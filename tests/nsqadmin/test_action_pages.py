@@ -154,6 +154,12 @@ async def test_an_address_that_misses_its_object_is_refused(world: World, path: 
     assert answer.page.headings == ["Something is missing in the address"]
 
 
+@pytest.mark.parametrize("body", [b"\xff", b"&".join([b"a=b"] * 100)])
+async def test_a_body_that_is_no_form_of_ours_is_refused(world: World, body: bytes) -> None:
+    answer = await (await world.admin(await world.lookupd())).post("/actions/create", data=body)
+    assert answer.status == 400
+
+
 async def test_the_log_says_who_did_what_and_how_it_went(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -65,6 +65,8 @@ async def test_who_may_not_act_sees_no_way_to(world: World) -> None:
     [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "https://"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example", "Content-Type": "text/plain"},
@@ -96,6 +98,7 @@ async def test_scripts_and_our_own_pages_can(world: World) -> None:
         {"Sec-Fetch-Site": "same-origin", "Origin": "https://seen.by.the.browser"},
         {"Sec-Fetch-Site": "none"},
         {"Origin": "https://seen.by.the.browser", "X-Forwarded-Host": "seen.by.the.browser", "Host": host},
+        {"Origin": "https://first.proxy", "X-Forwarded-Host": "first.proxy, second.proxy"},
     ):
         answer = await admin.post("/api/topics/t", data=b'{"action":"pause"}', headers=headers)
         assert answer.status == 200, headers

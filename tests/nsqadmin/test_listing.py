@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nsqadmin.listing import COLUMNS, Listing
+from nsqadmin.listing import COLUMNS, Column, Listing
 from nsqadmin.model import Channel, Topic
 
 
@@ -38,16 +38,15 @@ def test_what_makes_no_sense_is_ignored(query: dict[str, str]) -> None:
     assert Listing.parse(query) == Listing()
 
 
-@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: str(column.key))
-def test_every_column_sorts_and_a_second_click_turns_it_round(column: object) -> None:
-    assert column in COLUMNS
-    listing = Listing.parse(Listing().query(column)) if column is not COLUMNS[0] else Listing()
-    assert listing.column is column
-    assert listing.descending == listing.column.numeric
-    listing.arrange(TOPICS)
-    turned = Listing.parse(listing.query(listing.column))
-    assert turned.column is column
-    assert turned.descending != listing.descending
+@pytest.mark.parametrize("column", COLUMNS, ids=[column.key for column in COLUMNS])
+def test_every_column_sorts_and_a_second_click_turns_it_round(column: Column) -> None:
+    clicked = Listing() if column is COLUMNS[0] else Listing.parse(Listing().query(column))
+    assert (clicked.column, clicked.descending) == (column, column.numeric)
+    assert sorted(map(column.value, TOPICS), reverse=column.numeric) == list(
+        map(column.value, clicked.arrange(TOPICS))
+    )
+    again = Listing.parse(clicked.query(column))
+    assert (again.column, again.descending) == (column, not column.numeric)
 
 
 def test_a_click_keeps_the_search() -> None:
