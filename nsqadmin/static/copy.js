@@ -12,8 +12,11 @@ export function copyButtons() {
 }
 
 async function copy(code) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(code.textContent);
-  // Browsers keep the clipboard from pages without https; a selection can still be copied.
-  getSelection().selectAllChildren(code);
-  document.execCommand("copy");
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+  } catch {
+    // Browsers keep the clipboard from pages without https; what is selected can still be copied.
+    getSelection().selectAllChildren(code);
+    document.execCommand("copy");
+  }
 }
