@@ -144,8 +144,11 @@ class Connections:
 
 def _keep_alive(sock: socket.socket) -> None:
     """Makes the system notice a peer that vanished without a word, after some two and a half minutes."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL"):  # the middle one is macOS's first
-        option = getattr(socket, name, None)
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, KEEP_ALIVE_S)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL"):  # the middle one is macOS's first
+            option = getattr(socket, name, None)
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, KEEP_ALIVE_S)
+    except OSError:
+        pass  # it is gone already, which some systems say here; the transport will say it too

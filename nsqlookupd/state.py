@@ -32,6 +32,9 @@ MAX_LINE = 16 << 10
 MAX_BODY = 1 << 20
 """Bytes of an IDENTIFY body."""
 
+_LONGEST_SHOWN = 200
+"""Characters of an error in the log; the client gets back what it sent in full."""
+
 _BLANKS = b" \t\n\v\f\r"
 
 
@@ -100,8 +103,9 @@ class Session:
 
     def _refuse(self, refusal: _Refused) -> None:
         text = str(refusal)
+        shown = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
         cause = f" - {refusal.__cause__}" if refusal.__cause__ else ""
-        log.error("[%s] - %s%s", self.remote, text, cause)
+        log.error("[%s] - %s%s", self.remote, shown, cause)
         self._answers.append(text.encode("utf-8", "surrogateescape"))
         self._buffer.clear()
         self.end()

@@ -226,6 +226,13 @@ def test_an_error_is_logged_once_with_its_cause(caplog: pytest.LogCaptureFixture
     ]
 
 
+def test_a_long_command_is_cut_in_the_log_but_not_in_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    (answer,) = answers_to(make(), MAGIC + b"x" * 5000 + b"\n")
+    assert answer == b"E_INVALID invalid command " + b"x" * 5000
+    assert len(caplog.messages[-1]) < 250
+    assert caplog.messages[-1].endswith("xxx...")
+
+
 @pytest.mark.parametrize(
     ("data", "level", "reason"), [(b"", "INFO", "EOF"), (b"  V", "ERROR", "unexpected EOF")]
 )
