@@ -47,7 +47,7 @@ class Screen:
 
     def note(self, text: str) -> None:
         """A line of its own, above the bars."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def update(self, counts: Mapping[str, int], *, final: bool = False) -> None:
         """Shows the counts as they are now, or will stay."""
@@ -59,4 +59,6 @@ class Screen:
         text = ", ".join(f"{self._names[name]} {count:,}" for name, count in counts.items())
         if (final or now >= self._next_line) and text != self._shown:
             self._next_line, self._shown = now + _LINE_EVERY, text
-            self._console.print(f"  of {self._total:,}: {text}", highlight=False)
+            self._console.print(
+                f"  of {self._total:,}: {text}", highlight=False, markup=False, soft_wrap=True
+            )

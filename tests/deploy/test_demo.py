@@ -15,6 +15,7 @@ from rich.console import Console
 from deploy.local import archive
 from deploy.local.demo import TOPIC, Demo, DemoOptions
 from deploy.local.ledger import Ledger
+from deploy.local.screen import Screen
 from nsqcore.http_client import JsonClient
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +138,32 @@ async def test_one_record_that_is_not_in_the_archive_fails_the_demo(
     assert row(output, "archive")[4] == "1"
     assert "MISSING on archive: 1 records, such as one.txt:77" in output
     assert (run / "data").exists()
+
+
+class LossyDemo(Demo):
+    """Somebody empties a channel while messages wait in it."""
+
+    async def _tell(self, what: str) -> None:
+        (node,) = self._topology.nsqds
+        async with JsonClient() as client:
+            await client.post(f"http://{node.http}/channel/{what}", topic=TOPIC, channel="archive")
+
+    async def _create_names(self, client: JsonClient) -> None:
+        await super()._create_names(client)
+        await self._tell("pause")
+
+    async def _restart_half_way(self, screen: Screen) -> None:
+        await super()._restart_half_way(screen)
+        await self._tell("empty")
+        await self._tell("unpause")
+
+
+async def test_messages_that_are_really_lost_fail_the_demo(tmp_path: Path, data: Path) -> None:
+    succeeded, output, _ = await in_process(tmp_path, DemoOptions(data, nsqds=1), LossyDemo)
+    assert not succeeded
+    assert int(row(output, "archive")[4]) > 0
+    assert row(output, "index")[4] == "0"
+    assert "MISSING on archive" in output
 
 
 class PausedDemo(Demo):
