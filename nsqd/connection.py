@@ -24,7 +24,9 @@ MAGIC_TIMEOUT_S = 60.0
 HIGH_WATER = 1 << 20
 """Bytes that wait for a slow consumer before nothing more is delivered to it."""
 MOST_UNREAD = 8 << 20
-"""Bytes that may gather behind a command that is at work; then reading pauses."""
+"""Bytes that may gather behind commands that are at work; then reading pauses."""
+MOST_UNSENT = 64 << 20
+"""Bytes of answers that may wait for a client that reads none; then it is cut off."""
 _HEARTBEAT_FRAME = encode_frame(RESPONSE, HEARTBEAT)
 
 
@@ -116,12 +118,11 @@ class Connection(asyncio.Protocol):
         if self._parts or not self._greeted or self._session.suspended:
             self._parts.append(data)
             self._have += len(data)
-            if self._have < self._wanted or self._going_on:
+            if self._have < self._wanted:
                 return
-            if self._session.suspended:
-                if self._have > MOST_UNREAD and not self._paused_reading:
-                    self._paused_reading = True
-                    self._transport.pause_reading()
+            if self._going_on or self._session.suspended:
+                if self._have > MOST_UNREAD:
+                    self._pace()
                 return
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._parts.clear()
@@ -142,8 +143,12 @@ class Connection(asyncio.Protocol):
             return
         if session.answers:
             session.flush()
+            if self.client.blocked and self._transport.get_write_buffer_size() > MOST_UNSENT:
+                log.info("client(%s) - reads no answers, closing", self.client.remote_address)
+                self.abort()
+                return
         if done == len(data):
-            self._have = 0
+            self._have = self._wanted = 0
         elif not session.over:
             rest = data[done:] if done else data
             self._parts = [rest]
@@ -164,11 +169,20 @@ class Connection(asyncio.Protocol):
             data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._parts, self._have = [], 0
             self._obey(data)
-            if self._paused_reading and not session.suspended:
-                self._paused_reading = False
-                self._transport.resume_reading()
+            self._pace()
         if self._heard_all:
             self._hang_up()
+
+    def _pace(self) -> None:
+        """Reads on, or pauses while too much is still to be obeyed, or a publisher does not take its answers."""
+        busy = self._session.suspended or self._going_on
+        pause = (busy and self._have > MOST_UNREAD) or (self.client.blocked and bool(self.client.published))
+        if pause != self._paused_reading and not self._transport.is_closing():
+            self._paused_reading = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     def _greet(self, data: bytes) -> bool:
         magic = data[: len(MAGIC_V2)]
@@ -226,10 +240,12 @@ class Connection(asyncio.Protocol):
         """The client reads too slowly: no more messages for it for now."""
         self._blocked_since = self._now()
         self.client.blocked = True
+        self._pace()
 
     def resume_writing(self) -> None:
         """It caught up."""
         self.client.blocked = False
+        self._pace()
         if self._session.channel is not None:
             self._session.channel.hungry(self.client)
 
