@@ -23,7 +23,7 @@ class Timer:
 
 
 class Clock:
-    """Stands in for the loop where a topic or channel asks for the time or sets a timer.
+    """Stands in for the loop where a topic, channel or connection asks for the time or sets a timer.
 
     Whatever else the loop does goes on as ever.
     """
@@ -48,6 +48,9 @@ class Clock:
         timer = Timer(when, lambda: callback(*args))
         self._timers.append(timer)
         return timer
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        return self.call_at(self._now + delay, callback, *args)
 
     def advance(self, seconds: float) -> None:
         """Lets time pass; timers run in their order, each at its time."""
