@@ -27,7 +27,9 @@ class Disk:
         self._thread = ThreadPoolExecutor(1, "disk")
         self._sync_timeout = sync_timeout
         self._writes: list[Callable[[], None]] = []
-        self._syncs: list[Callable[[], None]] = []
+        self._syncs: dict[Callable[[], None], None] = {}
+        self.removals: dict[str, int] = {}
+        """Queues whose files the disk thread has still to remove: the first segment number that is free."""
 
     def write_soon(self, write: Callable[[], None]) -> None:
         """Calls ``write`` once at the end of this turn of the loop."""
@@ -42,13 +44,13 @@ class Disk:
             write()
 
     def sync_within_timeout(self, sync: Callable[[], None]) -> None:
-        """Calls ``sync`` before the sync timeout is over; one timer serves all queues."""
+        """Calls ``sync`` once before the sync timeout is over; one timer serves all queues."""
         if not self._syncs:
             self._loop.call_later(self._sync_timeout, self._sync_all)
-        self._syncs.append(sync)
+        self._syncs[sync] = None
 
     def _sync_all(self) -> None:
-        syncs, self._syncs = self._syncs, []
+        syncs, self._syncs = self._syncs, {}
         for sync in syncs:
             sync()
 
@@ -69,6 +71,18 @@ class Disk:
         elif error is not None:
             log.error("DISK: %s", error)
 
+    def remove_queue(self, name: str, free: int, remove: Callable[[], object]) -> None:
+        """Runs the last job of a queue that is deleted; a new one of that name begins with segment ``free``."""
+
+        def removed(error: OSError | None) -> None:
+            if error is not None:
+                log.error("DISK: %s", error)
+            if self.removals.get(name) == free:
+                del self.removals[name]
+
+        self.removals[name] = free
+        self.run(remove, removed)
+
     def healthy(self) -> None:
         """A write succeeded."""
         self.error = None
@@ -77,8 +91,14 @@ class Disk:
         """A write or a sync failed."""
         self.error = error
 
+    def mended(self, error: OSError) -> None:
+        """What failed with ``error`` has been done after all; healthy, if nothing else failed since."""
+        if self.error is error:
+            self.error = None
+
     async def drain(self) -> None:
-        """Returns when all jobs given so far are done."""
+        """Returns when all jobs given so far are done, and asks for no more syncs: who drains closes the queues."""
+        self._syncs.clear()
         await self._loop.run_in_executor(self._thread, int)
 
     async def close(self) -> None:

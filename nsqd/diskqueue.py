@@ -10,6 +10,7 @@ renames healthy data, this one keeps it: ``docs/differences.md`` has the list.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -20,7 +21,8 @@ from struct import Struct
 from nsqd.backend import Stored, Taken
 from nsqd.disk import Disk
 from nsqd.frames import RECORD_OVERHEAD, frame_of_record
-from nsqd.segments import Position, QueueFiles, count_records
+from nsqd.recovery import count_messages, recover
+from nsqd.segments import Position, QueueFiles, write_at
 
 log = logging.getLogger(__name__)
 _I32 = Struct(">i")
@@ -57,48 +59,22 @@ class DiskQueue:
         self._write_fd = self._read_fd = -1
         self._chunk, self._chunk_at = b"", 0  # what was read ahead, and how far into it reading is
         self._operations = 0  # reads and writes since the last sync
-        self._syncing = self._closed = False
+        self._syncing = self._closed = self._resting = False
+        self._sync_error: OSError | None = None
+        self._positions_stored: tuple[int, Position, Position] | None = None  # in the file, if known
         self.pending = 0
         self.depth = 0
-        self._read, self._write = self._restore(segments)
+        self._read = self._write = Position(disk.removals.get(name, 0), 0)
+        if name not in disk.removals:  # else what is there belongs to a queue that is being removed
+            self._recover(segments)
 
-    # -- start -------------------------------------------------------------------------------------
-
-    def _restore(self, segments: Sequence[int]) -> tuple[Position, Position]:
-        """Reading and writing positions from the position file, mended by what the segments really hold."""
-        try:
-            self.depth, read, write = self._files.load_positions()
-        except FileNotFoundError:
-            if not segments:
-                return Position(0, 0), Position(0, 0)
-            read, write = Position(segments[0], 0), Position(segments[-1], 0)
-            log.warning(
-                "DISKQUEUE(%s) no position file: reading segments %d to %d from the start",
-                self._files.name,
-                read.file,
-                write.file,
-            )
-        except ValueError as e:
-            log.error("DISKQUEUE(%s) failed to retrieveMetaData - %s", self._files.name, e)
-            if not segments:
-                return Position(0, 0), Position(0, 0)
-            read, write = Position(segments[0], 0), Position(segments[-1], 0)
+    def _recover(self, segments: Sequence[int]) -> None:
+        self.depth, self._read, self._write, as_stored = recover(self._files, segments)
+        positions = (self.depth, self._read, self._write)
+        if as_stored:
+            self._positions_stored = positions
         else:
-            if write.offset >= self._files.size(write.file):
-                return read, write
-            # The segment is longer than the position file says: the last life ended without a clean stop.
-            log.warning(
-                "DISKQUEUE(%s) metadata writePos %d < file size of %d, skipping to new file",
-                self._files.name, write.offset, self._files.size(write.file),
-            )  # fmt: skip
-        self.depth = sum(
-            count_records(self._files.path(n), read.offset if n == read.file else 0)
-            for n in segments
-            if n >= read.file
-        )
-        if segments and read.file < segments[0]:
-            read = Position(segments[0], 0)
-        return read, Position(max([write.file, *segments]) + 1, 0)
+            self._disk.run(partial(self._files.store_positions, *positions))
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -167,11 +143,7 @@ class DiskQueue:
     def _write_run(self, records: list[bytes], size: int) -> None:
         if self._write_fd < 0:
             self._write_fd = self._files.open_for_writing(self._write)
-        data = b"".join(records)
-        if os.pwrite(self._write_fd, data, self._write.offset) != size:
-            raise OSError(
-                28, os.strerror(28), str(self._files.path(self._write.file))
-            )  # ENOSPC: a short write
+        write_at(self._write_fd, b"".join(records), self._write.offset)
         self._write = Position(self._write.file, self._write.offset + size)
 
     def _written(self, count: int) -> None:
@@ -189,13 +161,13 @@ class DiskQueue:
             error,
         )
         self._disk.unhealthy(error)
-        if start.file != self._write.file and self._write_fd >= 0:
-            os.close(self._write_fd)
-            self._write_fd = -1
-        self._files.discard(range(start.file + 1, self._write.file + 1))
+        if start.file != self._write.file or not start.offset:
+            self._let_go_of_write_file(os.close)
+        self._files.discard(range(start.file + (start.offset > 0), self._write.file + 1))
         self._write = start
         try:
-            self._files.cut(start)  # half a record behind the end would come to life after an unclean stop
+            if start.offset:  # half a record behind the end would come to life after an unclean stop
+                self._files.cut(start)
         except OSError as e:
             log.error(
                 "DISKQUEUE(%s) failed to cut %s - %s", self._files.name, self._files.path(start.file), e
@@ -203,10 +175,19 @@ class DiskQueue:
 
     def _roll(self) -> None:
         """Ends the current segment; the disk thread syncs it."""
-        if self._write_fd >= 0:
-            self._disk.run(partial(_sync_and_close, self._write_fd))
-            self._write_fd = -1
+        self._let_go_of_write_file(_sync_and_close)
         self._write = Position(self._write.file + 1, 0)
+
+    def _let_go_of_write_file(self, close: Callable[[int], None]) -> None:
+        """Closed by the disk thread, so behind every sync that was asked for: that needs no descriptor of its own."""
+        if self._write_fd >= 0:
+            self._disk.run(partial(close, self._write_fd), self._let_go)
+            self._write_fd = -1
+
+    def _let_go(self, error: OSError | None) -> None:
+        if error is not None:
+            log.error("DISKQUEUE(%s) failed to sync - %s", self._files.name, error)
+            self._disk.unhealthy(error)
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -216,7 +197,7 @@ class DiskQueue:
         append = frames.append
         size_at = _I32.unpack_from
         taken = 0
-        while len(frames) < count and taken < size and self._read != self._write:
+        while len(frames) < count and taken < size and self._read != self._write and not self._resting:
             chunk, at, end = self._chunk, self._chunk_at, len(self._chunk)
             limit = count - len(frames)
             start, length = at, 0
@@ -237,6 +218,8 @@ class DiskQueue:
         self.depth -= len(frames)
         if self._read == self._write:
             self._at_tail()
+        elif self.depth <= 0:  # the original stores too low a depth after an unclean stop
+            self._recount()
         if frames:
             self._count_operations(len(frames))
         return Taken(frames, None)
@@ -245,56 +228,58 @@ class DiskQueue:
         """Reads ahead at the reading position, or goes on to the next segment; False when nothing more is to be had now."""
         at = self._read
         try:
-            if self._read_fd < 0:
-                self._read_fd = os.open(self._files.path(at.file), os.O_RDONLY | os.O_CLOEXEC)
-            end = self._write.offset if at.file == self._write.file else os.fstat(self._read_fd).st_size
-            if at.offset >= end and at.file < self._write.file:
-                self._next_segment(remove=True)
-                return True
-            if length - RECORD_OVERHEAD >= 0 and at.offset + 4 + length <= end:
-                wanted = max(READ_CHUNK, length + 4)
-            elif self._chunk_at + 4 > len(self._chunk) and end - at.offset >= 4 + RECORD_OVERHEAD:
-                wanted = READ_CHUNK
-            else:
-                self._set_aside(f"record of {length} bytes does not fit before the segment's end at {end}")
-                return True
-            self._chunk = os.pread(self._read_fd, min(wanted, end - at.offset), at.offset)
-            self._chunk_at = 0
+            damage = self._read_ahead(at, length)
+            if damage:
+                self._report(at, damage)
+                bad = self._files.set_aside(at.file)
+                log.warning(
+                    "DISKQUEUE(%s) jump to next file and saving bad file as %s", self._files.name, bad
+                )
+                self._next_segment(at.file + 1)
         except FileNotFoundError as e:
-            log.error(
-                "DISKQUEUE(%s) reading at %d of %s - %s",
-                self._files.name,
-                at.offset,
-                self._files.path(at.file),
-                e,
-            )
-            self._next_segment(remove=False)
+            self._report(at, str(e))
+            self._next_segment(self._next_number(at.file))
         except OSError as e:  # too many open files, say: the data is fine, so try again later
-            log.error(
-                "DISKQUEUE(%s) reading at %d of %s - %s",
-                self._files.name,
-                at.offset,
-                self._files.path(at.file),
-                e,
-            )
-            self._disk.later(self._grown)
+            self._report(at, str(e))
+            self._resting = True
+            self._disk.later(self._rested)
             return False
         return True
 
-    def _next_segment(self, *, remove: bool) -> None:
-        done = self._read.file
-        self._forget_read_ahead()
-        if done < self._write.file:
-            self._read = Position(done + 1, 0)
-        else:
-            self._read = self._write = Position(done + 1, 0)
-        if remove:
-            self._disk.run(partial(self._files.remove, done))
-        self._operations = max(self._operations, self._sync_every)
+    def _read_ahead(self, at: Position, length: int) -> str:
+        """Has the record at ``at``, of ``length`` bytes if that is known, in the chunk; or says what is wrong with it.
 
-    def _set_aside(self, why: str) -> None:
-        """A damaged segment: what was before the damage is delivered, the file is kept under ``.bad``."""
-        at = self._read
+        Raises OSError.
+        """
+        if self._read_fd < 0:
+            if at.file == self._write.file and self._write_fd >= 0:
+                self._read_fd = os.dup(self._write_fd)
+            else:
+                self._read_fd = os.open(self._files.path(at.file), os.O_RDONLY | os.O_CLOEXEC)
+        end = self._write.offset if at.file == self._write.file else os.fstat(self._read_fd).st_size
+        if at.offset >= end and at.file < self._write.file:
+            self._next_segment(at.file + 1)
+            self._disk.run(partial(self._files.remove, at.file))
+            return ""
+        known = len(self._chunk) - self._chunk_at >= 4
+        needed = 4 + (length if known else RECORD_OVERHEAD)
+        if needed < 4 + RECORD_OVERHEAD or at.offset + needed > end:
+            return f"no record of {needed - 4} bytes is possible before the end at {end}"
+        try:
+            self._chunk = os.pread(self._read_fd, min(max(READ_CHUNK, needed), end - at.offset), at.offset)
+        except OSError as e:
+            if e.errno == errno.EIO:  # the medium is damaged: waiting would hold up all that is behind
+                return str(e)
+            raise
+        self._chunk_at = 0
+        return "" if len(self._chunk) >= needed else f"the file ends before {at.offset + needed}"
+
+    def _next_number(self, missing: int) -> int:
+        """The first segment behind one that is missing; many may be."""
+        numbers = self._files.numbers(missing + 1, self._write.file)
+        return numbers[0] if numbers else max(self._write.file, missing + 1)
+
+    def _report(self, at: Position, why: str) -> None:
         log.error(
             "DISKQUEUE(%s) reading at %d of %s - %s",
             self._files.name,
@@ -302,12 +287,27 @@ class DiskQueue:
             self._files.path(at.file),
             why,
         )
-        bad = self._files.set_aside(at.file)
-        log.warning("DISKQUEUE(%s) jump to next file and saving bad file as %s", self._files.name, bad)
-        if at.file == self._write.file and self._write_fd >= 0:
-            os.close(self._write_fd)
-            self._write_fd = -1
-        self._next_segment(remove=False)
+
+    def _recount(self) -> None:
+        """Messages behind the reading position, as the segments tell."""
+        try:
+            numbers = self._files.numbers(self._read.file, self._write.file)
+            self.depth = count_messages(self._files, numbers, self._read)
+        except OSError:
+            self.depth = 1  # so that they are looked for again
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._grown()
+
+    def _next_segment(self, number: int) -> None:
+        """Goes on reading there, or where writing will go on when it was the current segment that is left."""
+        self._forget_read_ahead()
+        if number > self._write.file:
+            self._let_go_of_write_file(os.close)
+            self._write = Position(number, 0)
+        self._read = Position(number, 0)
+        self._operations = max(self._operations, self._sync_every)
 
     def _at_tail(self) -> None:
         if self.depth:
@@ -344,14 +344,15 @@ class DiskQueue:
         if self._operations and not self._syncing and not self._closed:
             self._syncing = True
             self._operations = 0
-            data = os.dup(self._write_fd) if self._write_fd >= 0 else -1
+            self._positions_stored = None
             self._disk.run(
-                partial(self._sync_on_thread, data, self.depth, self._read, self._write), self._synced
+                partial(self._sync_on_thread, self._write_fd, self.depth, self._read, self._write),
+                self._synced,
             )
 
     def _sync_on_thread(self, data: int, depth: int, read: Position, write: Position) -> None:
         if data >= 0:
-            _sync_and_close(data)
+            os.fsync(data)
         self._files.store_positions(depth, read, write)
 
     def _synced(self, error: OSError | None) -> None:
@@ -359,7 +360,13 @@ class DiskQueue:
         if error is not None:
             log.error("DISKQUEUE(%s) failed to sync - %s", self._files.name, error)
             self._disk.unhealthy(error)
-        if self._operations:
+            self._operations = max(self._operations, 1)  # tried again
+        elif self._sync_error is not None:
+            self._disk.mended(self._sync_error)
+        self._sync_error = error
+        if self._operations >= self._sync_every:
+            self.sync()
+        elif self._operations:
             self._disk.sync_within_timeout(self.sync)
 
     # -- end ---------------------------------------------------------------------------------------
@@ -369,43 +376,51 @@ class DiskQueue:
         waiting, self._waiting, self.pending = self._waiting, [], 0
         for _, _, stored in waiting:
             stored(None)
-        if self._write == (0, 0):
-            return
         self._forget_read_ahead()
-        if self._write_fd >= 0:
-            os.close(self._write_fd)
-            self._write_fd = -1
+        if self._write == (0, 0) and self._write_fd < 0:
+            return
+        self._let_go_of_write_file(os.close)
         first, last = self._read.file, self._write.file
         self._read = self._write = Position(last + 1, 0)
         self.depth = 0
         self._disk.run(partial(self._files.remove_all, range(first, last + 1)))
 
     def close(self) -> None:
-        """Writes and syncs everything, then the positions. Blocks; for the end of the daemon.
+        """Writes and syncs everything, then the positions. Blocks; for the end of the daemon. Raises OSError.
 
         Let the disk thread finish before: a sync that it has still to do would store older positions.
         """
+        if self._closed:
+            return
         self._closed = True
         if self._waiting:
             self._write_waiting()
         self._forget_read_ahead()
-        if self._write_fd >= 0:
-            _sync_and_close(self._write_fd)
+        try:
+            if self._write_fd >= 0:
+                _sync_and_close(self._write_fd)
+        finally:
             self._write_fd = -1
-        if self._write != Position(0, 0) or self._files.has_positions():
-            if (
-                self._read.file < self._write.file
-                and self._read.offset
-                and self._read.offset >= self._files.size(self._read.file)
-            ):
-                self._files.remove(self._read.file)
-                self._read = Position(self._read.file + 1, 0)
-            self._files.store_positions(self.depth, self._read, self._write)
+            self._store_last_positions()
+
+    def _store_last_positions(self) -> None:
+        """Such that the original goes on there: it takes a segment that is read to its end for a damaged one."""
+        read, write = self._read, self._write
+        while read.file < write.file and read.offset >= self._files.size(read.file):
+            self._files.remove(read.file)
+            read = Position(read.file + 1, 0)
+        if read == write and write.offset:
+            self._files.remove(write.file)
+            read = write = Position(write.file + 1, 0)
+        positions = (self.depth, read, write)
+        if positions != self._positions_stored and (write != (0, 0) or self._files.has_positions()):
+            self._files.store_positions(*positions)
 
     def delete(self) -> None:
-        """Removes the queue's files."""
+        """Removes the queue's files. A new queue of that name may be made at once: it begins behind these."""
         self.empty()
-        self._disk.run(self._files.remove_positions)
+        self._closed = True
+        self._disk.remove_queue(self._files.name, self._write.file, self._files.remove_positions)
 
 
 def _sync_and_close(fd: int) -> None:

@@ -5,6 +5,7 @@ Components of a path are joined, never formatted: a ``%`` in the data path is ju
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from contextlib import suppress
@@ -17,6 +18,7 @@ from nsqd.atomic import write_atomically
 from nsqd.frames import RECORD_OVERHEAD
 
 _I32 = Struct(">i")
+_COUNT_CHUNK = 1 << 20
 _META = re.compile(rb"(-?\d+)\n(\d+),(\d+)\n(\d+),(\d+)\n")
 
 
@@ -40,6 +42,12 @@ class QueueFiles:
         """The segment of that number."""
         return self._folder / f"{self._prefix}{number:06d}.dat"
 
+    def numbers(self, first: int, last: int) -> list[int]:
+        """Those of the segments from ``first`` to ``last`` that there are, in order; looks through the folder."""
+        pattern = re.compile(re.escape(self._prefix) + r"(\d{6,})\.dat")
+        found = (pattern.fullmatch(path.name) for path in self._folder.iterdir())
+        return sorted(n for match in found if match and first <= (n := int(match[1])) <= last)
+
     def size(self, number: int) -> int:
         """Bytes of a segment; 0 when there is none."""
         try:
@@ -53,7 +61,7 @@ class QueueFiles:
         return os.open(self.path(at.file), flags, 0o600)
 
     def cut(self, at: Position) -> None:
-        """Ends the segment there."""
+        """Ends the segment there; nothing behind that place is left. Raises OSError."""
         with suppress(FileNotFoundError):
             os.truncate(self.path(at.file), at.offset)
 
@@ -121,16 +129,38 @@ def inventory(folder: Path) -> dict[str, list[int]]:
     return found
 
 
+def write_at(fd: int, data: bytes, offset: int) -> None:
+    """Writes all of ``data`` there, or raises OSError; some of it may be written then."""
+    done = os.pwrite(fd, data, offset)
+    while done < len(data):  # at 2 GB, or where the disk gets full; then the next try says so
+        more = os.pwrite(fd, memoryview(data)[done:], offset + done)
+        if not more:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done += more
+
+
 def count_records(path: Path, start: int) -> int:
-    """Whole records in a segment from ``start`` on, up to its end or to the first that can't be one."""
-    total = 0
-    with path.open("rb") as file:
+    """Whole records in a segment from ``start`` on, up to its end or to the first that can't be one.
+
+    0 when there is no such file; raises OSError.
+    """
+    total, at = 0, start
+    try:
+        file = path.open("rb", buffering=0)
+    except FileNotFoundError:
+        return 0
+    with file:
         end = file.seek(0, os.SEEK_END)
-        at = file.seek(start)
-        while at + 4 <= end:
-            (length,) = _I32.unpack(file.read(4))
-            if length < RECORD_OVERHEAD or at + 4 + length > end:
-                break
-            total += 1
-            at = file.seek(at + 4 + length)
+        while end - at >= 4:
+            file.seek(at)
+            chunk, place = file.read(_COUNT_CHUNK), 0
+            while len(chunk) - place >= 4:
+                (length,) = _I32.unpack_from(chunk, place)
+                if length < RECORD_OVERHEAD or at + place + 4 + length > end:
+                    return total
+                total += 1
+                place += 4 + length
+            if not place:
+                return total
+            at += place
     return total
