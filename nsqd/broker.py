@@ -27,6 +27,8 @@ from nsqd.segments import inventory
 from nsqd.topic import Topic
 
 log = logging.getLogger(__name__)
+STORE_RETRY_S = 1.0
+"""After ``nsqd.dat`` could not be written."""
 DISCARD_RUN = 20_000
 """Messages that are let go of in one go: a million at once would hold the loop for 50 ms."""
 
@@ -58,6 +60,7 @@ class Broker:
         self._loop = asyncio.get_running_loop()
         self._stored: asyncio.Event | None = None  # set when the metadata write now due is done
         self._storing: asyncio.Task[None] | None = None
+        self._store_error: OSError | None = None  # of the last metadata write
         self._loading = True  # until load() succeeded
 
     # -- topics and channels -----------------------------------------------------------------------
@@ -151,17 +154,19 @@ class Broker:
         if ephemeral:
             return NullBackend()
         try:
-            return DiskQueue(
+            queue = DiskQueue(
                 self._folder,
                 name,
                 disk=self.disk,
                 grown=grown,
                 max_bytes_per_file=self.options.max_bytes_per_file,
                 sync_every=self.options.sync_every,
-                segments=self._leftovers.pop(name, ()),
+                segments=self._leftovers.get(name, ()),
             )
         except OSError as e:
             raise Refused(str(e)) from e
+        self._leftovers.pop(name, None)  # only now: who failed to read them must not be taken for a new queue
+        return queue
 
     def discard(self, messages: deque[bytes]) -> None:
         """Lets go of many messages without holding up the loop."""
@@ -237,8 +242,18 @@ class Broker:
             except OSError as e:
                 log.error("failed to persist metadata - %s", e)
                 self.disk.unhealthy(e)
+                self._store_error = e
+                self._loop.call_later(STORE_RETRY_S, self._store_again)
+            else:
+                if self._store_error is not None:
+                    self.disk.mended(self._store_error)
+                    self._store_error = None
             done.set()
         self._storing = None
+
+    def _store_again(self) -> None:
+        if self._store_error is not None and not self.exiting:
+            self._store_soon()
 
     async def stored(self) -> None:
         """Returns when ``nsqd.dat`` holds what is so now."""
@@ -265,7 +280,7 @@ class Broker:
             log.error("failed to persist metadata - %s", e)
             failures.append(e)
         backends: list[Backend] = []
-        for topic in self.topics.values():
+        for topic in list(self.topics.values()):  # one may be deleted while another is flushed
             log.info("TOPIC(%s): closing", topic.name)
             topic.flush(failures.append)
             backends.append(topic.backend)

@@ -92,7 +92,11 @@ class Channel:
         """As :meth:`put`, for messages whose publisher has its answer: what the disk fails stays in memory."""
         spilled = self.put(batch)
         if spilled:
-            self.queue.spill(spilled, lambda error: self.queue.keep(spilled) if error else None)
+            self.queue.spill(spilled, lambda error: self._keep(spilled) if error else None)
+
+    def _keep(self, frames: list[bytes]) -> None:
+        self.queue.keep(frames)
+        self.wake()
 
     def put_deferred(self, past: bytes, due: float) -> None:
         """Takes a message that is to be delivered at ``due``, loop time."""
@@ -320,7 +324,7 @@ class Channel:
         self.exiting = True
         if self._timer is not None:
             self._timer.cancel()
-        for client in self.clients:
+        for client in list(self.clients):  # who is closed leaves the channel
             if client.timer is not None:
                 client.timer.cancel()
                 client.timer = None

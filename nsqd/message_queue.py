@@ -14,6 +14,7 @@ from nsqd.backend import Backend, Stored
 from nsqd.frames import Batch, records_of_fresh
 
 FLUSH_RUN = 10_000
+FLUSH_BYTES = 16 << 20
 
 
 class Budget:
@@ -59,17 +60,12 @@ class MessageQueue:
 
     def put(self, batch: Batch) -> list[bytes] | None:
         """Takes a batch into memory; returns the frames that have to go to the backend, None mostly."""
-        frames, memory, budget, backend, size = (
-            batch.frames,
-            self.memory,
-            self._budget,
-            self.backend,
-            batch.size,
-        )
+        spilled: list[bytes] | None = None
+        frames, memory, size = batch.frames, self.memory, batch.size
+        budget, backend = self._budget, self.backend
         room = self._limit - len(memory)
         if backend.depth or backend.pending or budget.used + size > budget.limit:
             room = 0
-        spilled = None
         if room < len(frames):
             room = max(room, 0)
             size = sum(map(len, islice(frames, room)))
@@ -132,8 +128,11 @@ class MessageQueue:
             if error is not None:
                 failed(error)
 
-        memory, self.memory = self.memory, deque()
-        self.released(self.bytes)
-        frames = iter(memory)
-        while run := list(islice(frames, FLUSH_RUN)):
+        while self.memory:  # in runs, each let go of as a frame when it has become a record
+            run: list[bytes] = []
+            size = 0
+            while self.memory and len(run) < FLUSH_RUN and size < FLUSH_BYTES:
+                run.append(self.memory.popleft())
+                size += len(run[-1])
             self.spill(run, stored)
+        self.released(self.bytes)

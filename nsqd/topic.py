@@ -9,7 +9,7 @@ from collections.abc import Callable
 from nsqd.backend import Backend
 from nsqd.channel import Channel
 from nsqd.errors import EXITING, Refused
-from nsqd.frames import Batch, records_of_past
+from nsqd.frames import FRAME_OVERHEAD, Batch, records_of_past
 from nsqd.message_queue import Budget, MessageQueue
 from nsqd.ticket import Ticket
 
@@ -81,8 +81,9 @@ class Topic:
             if spilled:
                 ticket = Ticket()
                 self.queue.spill(spilled, ticket.wait_for())
-        self.message_count += len(batch.frames)
-        self.message_bytes += batch.body_size
+        count = len(batch.frames)
+        self.message_count += count
+        self.message_bytes += batch.size - FRAME_OVERHEAD * count
         return ticket
 
     def put_deferred(self, past: bytes, body_size: int, delay: float) -> None:
@@ -161,7 +162,7 @@ class Topic:
                 channel.put_unwatched(batch)
         if not queue.depth:
             self._open()
-        elif queue.memory or self.backend.depth:
+        elif frames and (queue.memory or self.backend.depth):  # the disk tells by itself when it can be read
             self._drain_soon()
 
     # -- what operators do -------------------------------------------------------------------------
