@@ -50,11 +50,6 @@ class Batch:
         self.size = size
         self.largest = largest
 
-    @property
-    def body_size(self) -> int:
-        """Bytes of the bodies alone."""
-        return self.size - FRAME_OVERHEAD * len(self.frames)
-
 
 class FrameBuilder:
     """Makes frames of bodies; one per process, for it hands out the ids."""
@@ -66,7 +61,7 @@ class FrameBuilder:
         """A batch of one message; ``attempts`` 0 makes a past frame, for deferral."""
         now = time.time_ns()
         ids = self.ids
-        sequence = ids.at(now)
+        sequence = ids.sequence if now < ids.until and ids.sequence < SEQUENCES else ids.at(now)
         ids.sequence = sequence + 1
         size = len(body) + FRAME_OVERHEAD
         frame = b"".join(

@@ -26,6 +26,8 @@ class Ids:
         self._tick = 0
         self.prefix = b""
         self.sequence = SEQUENCES
+        self.until = 0
+        """Unix ns up to which :meth:`at` would change nothing while there are sequences left."""
 
     def at(self, now: int) -> int:
         """Makes ready for an id at time ``now`` (Unix ns); returns the sequence to use."""
@@ -33,4 +35,5 @@ class Ids:
         if tick > self._tick or self.sequence >= SEQUENCES:
             self._tick, self.sequence = max(tick, self._tick + 1), 0
             self.prefix = b"%013x" % (self._tick << 10 | self._node)
+            self.until = self._tick + 1 + EPOCH << 20
         return self.sequence

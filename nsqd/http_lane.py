@@ -332,8 +332,7 @@ class HttpLane(asyncio.Protocol):
     def _flush(self) -> None:
         answers = self._answers
         if answers:
-            if not self._transport.is_closing():
-                self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
             answers.clear()
 
     def _last_words(self, error: HttpError) -> None:

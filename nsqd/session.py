@@ -35,6 +35,7 @@ class Session:
         self.broker = broker
         self.options = broker.options
         self.frames = broker.frames
+        self.topics = broker.topics
         self.client = client
         self.channel: Channel | None = None
         self.max_msg_size = broker.options.max_msg_size
