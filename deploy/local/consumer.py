@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import uvloop
 
 from deploy.local.archive import Archive
+from deploy.local.ending import until_signal
 from deploy.local.records import BadRecord, decode
 from deploy.local.reports import Counts, Report
 from nsqclient import Consumer, FullJitter, Lookup, Message
@@ -114,16 +114,16 @@ async def consume(arguments: argparse.Namespace) -> None:
         reconnect=FullJitter(cap=1.0),
         drain=10.0,
     )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, consumer.stop)
-    async with consumer:
+
+    async def work() -> None:
         teller = asyncio.create_task(tally.tell())
         if arguments.channel == "index":
             await index(consumer, tally)
         else:
             await archive(consumer, tally, arguments.archive)
         teller.cancel()
+
+    await until_signal(consumer, work)
     print(tally.counts.line(), flush=True)
     tally.report.save(arguments.report)
 

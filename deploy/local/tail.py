@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 
+from deploy.local.ending import until_signal
 from nsqclient import ConfigError, Consumer, FullJitter, Lookup
 
 CHANNEL = "tail#ephemeral"
@@ -16,14 +16,14 @@ CHANNEL = "tail#ephemeral"
 
 
 async def tail(consumer: Consumer) -> None:
-    """Prints message bodies line by line, those that are not UTF-8 with escapes; ends at SIGINT or SIGTERM."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, consumer.stop)
-    async with consumer:
+    """Prints message bodies line by line, what is not UTF-8 escaped, until SIGINT or SIGTERM."""
+
+    async def work() -> None:
         async for message in consumer:
             async with message:
                 print(message.body.decode("utf-8", "backslashreplace"), flush=True)
+
+    await until_signal(consumer, work)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
