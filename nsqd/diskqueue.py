@@ -360,11 +360,11 @@ class DiskQueue:
         if error is not None:
             log.error("DISKQUEUE(%s) failed to sync - %s", self._files.name, error)
             self._disk.unhealthy(error)
-            self._operations = max(self._operations, 1)  # tried again
+            self._operations = max(self._operations, 1)  # tried again, after a while
         elif self._sync_error is not None:
             self._disk.mended(self._sync_error)
         self._sync_error = error
-        if self._operations >= self._sync_every:
+        if error is None and self._operations >= self._sync_every:
             self.sync()
         elif self._operations:
             self._disk.sync_within_timeout(self.sync)
