@@ -102,11 +102,13 @@ class Session:
         return answers
 
     def _refuse(self, refusal: _Refused) -> None:
-        text = str(refusal)
-        shown = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+        text = str(refusal).encode("utf-8", "surrogateescape")
+        shown = text.decode("utf-8", "backslashreplace")
+        if len(shown) > _LONGEST_SHOWN:
+            shown = shown[:_LONGEST_SHOWN] + "..."
         cause = f" - {refusal.__cause__}" if refusal.__cause__ else ""
         log.error("[%s] - %s%s", self.remote, shown, cause)
-        self._answers.append(text.encode("utf-8", "surrogateescape"))
+        self._answers.append(text)
         self._buffer.clear()
         self.end()
 

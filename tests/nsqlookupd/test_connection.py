@@ -55,6 +55,8 @@ async def serving() -> AsyncIterator[Server]:
 
     connections = Connections()
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    # Accepted sockets inherit it: a client that does not read is soon one who has left too much unread.
+    server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
     host, port = server.sockets[0].getsockname()
     try:
         yield Server(registry, connections, made, (host, port))
@@ -64,10 +66,10 @@ async def serving() -> AsyncIterator[Server]:
 
 
 def run(scenario: Callable[[Server], Awaitable[None]]) -> None:
-    """Runs a scenario on uvloop, for at most ten seconds."""
+    """Runs a scenario on uvloop, for at most 30 seconds."""
 
     async def main() -> None:
-        async with asyncio.timeout(10), serving() as server:
+        async with asyncio.timeout(30), serving() as server:
             await scenario(server)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -208,6 +210,7 @@ def test_a_client_that_only_ends_its_own_side_still_gets_its_answers(sent: bytes
 
 async def flood(server: Server, sock: socket.socket) -> int:
     """Sends PINGs and reads nothing, until nothing more is taken; returns the bytes that were."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
     sock.setblocking(False)
     sock.sendall(MAGIC)
     sent = 0
