@@ -47,6 +47,8 @@ class Clock:
     def call_at(self, when: float, callback: Callable[..., object], *args: Any) -> Timer:
         timer = Timer(when, lambda: callback(*args))
         self._timers.append(timer)
+        if when <= self._now:
+            self._loop.call_soon(self.advance, 0.0)
         return timer
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
