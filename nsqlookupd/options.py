@@ -13,7 +13,7 @@ ABOUT = """
 nsqlookupd knows which nsqd carries which topic. A first try, on one machine:
 
   nsqlookupd &
-  nsqd --data-path=/tmp --lookupd-tcp-address=127.0.0.1:4160 --broadcast-address=127.0.0.1 &
+  nsqd --lookupd-tcp-address=127.0.0.1:4160 --broadcast-address=127.0.0.1 &
   curl -d 'hello' 'http://127.0.0.1:4151/pub?topic=greetings'
   curl 'http://127.0.0.1:4161/lookup?topic=greetings'
 
