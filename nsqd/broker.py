@@ -261,6 +261,15 @@ class Broker:
 
     # -- end ---------------------------------------------------------------------------------------
 
+    def hold(self) -> bool:
+        """Delivers nothing more; returns whether consumers still hold messages, which they may be finishing."""
+        busy = False
+        for topic in self.topics.values():
+            for channel in topic.channels.values():
+                channel.held = True
+                busy = busy or channel.in_flight_count > 0
+        return busy
+
     async def close(self) -> bool:
         """Takes no more messages and stores everything: memory, in flight, deferred, metadata.
 

@@ -50,6 +50,8 @@ class Channel:
         self.deferred = Deferred()
         self.paused = False
         self.exiting = False
+        self.held = False
+        """Nothing more is delivered: the daemon is about to stop."""
         self.message_count = self.requeue_count = self.timeout_count = self.memory_count = 0
         self._loop = asyncio.get_running_loop()
         self.backend = make_backend(self.wake)
@@ -139,7 +141,7 @@ class Channel:
     def _pump(self) -> None:
         """Gives every consumer with room one run, in turns; goes on in the next turn of the loop."""
         self._woken = False
-        if self.paused:
+        if self.paused or self.held:
             return
         hungry, self._hungry = self._hungry, {}
         still: list[Client] = []

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 CLOSE_GRACE_S = 1.0
 """How long clients get at the end to take what is on its way to them."""
+ANSWER_GRACE_S = 0.1
+"""How long, when delivery has ended, consumers' answers are still taken: each is a duplicate less after the restart."""
 GC_THRESHOLDS = (100_000, 50, 50)
 
 
@@ -124,8 +126,11 @@ class Nsqd:
             server.close()
         if self._lookups is not None:
             await self._lookups.close()
-        if self._broker is not None and not await self._broker.close():
-            self.failed.set()
+        if self._broker is not None:
+            if self._broker.hold():
+                await asyncio.sleep(ANSWER_GRACE_S)
+            if not await self._broker.close():
+                self.failed.set()
         await self._connections.close(CLOSE_GRACE_S)
         if self._lanes is not None:
             self._lanes.close()
