@@ -156,7 +156,7 @@ def test_a_segment_that_was_read_but_for_the_stored_position_is_not_looked_for(
     rig.put(queue, A, B, C, D, E)
     queue.sync()
     assert rig.take(queue, 4) == [A, B, C, D]
-    rig.disk.work(2)  # syncs the old positions, then removes the segment that was read
+    rig.disk.work(3)  # ends the full segment, stores the old positions, removes the segment that was read
     assert rig.files() == ["000001.dat", "meta.dat"]
     queue = rig.crash()
     assert queue.depth == 2
