@@ -127,7 +127,7 @@ class HttpApi:
         path = request.path
         limit, code = publish.body_limit(self._broker, path)
         body = await _read_body(request, limit, code)
-        args = publish.arguments(path, request.rel_url.raw_query_string, len(body))
+        args = publish.arguments(path, request.raw_path.partition("?")[2], len(body))
         if path == "/pub":
             ticket = publish.pub(self._broker, args, body)
         else:

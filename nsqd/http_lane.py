@@ -89,7 +89,7 @@ def read_head(data: bytes) -> Head | None:
         ):
             return None
         path, _, query = collector.url.decode("ascii").partition("?")
-        if path not in ("/pub", "/mpub") or "#" in query:
+        if path not in ("/pub", "/mpub"):
             return None
         length = int(collector.lengths[0])
         return Head(path, publish.arguments(path, query, length), length, parser.should_keep_alive())
