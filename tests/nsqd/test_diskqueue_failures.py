@@ -54,7 +54,7 @@ def code(answers: list[OSError | None]) -> list[int | None]:
 
 
 def health(rig: Rig) -> int | None:
-    return rig.disk.error and rig.disk.error.errno
+    return None if rig.disk.error is None else rig.disk.error.errno
 
 
 def settle(rig: Rig, answers: list[OSError | None]) -> list[OSError | None]:
