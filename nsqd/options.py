@@ -15,7 +15,7 @@ from nsqcore.options import CommandLine, at_least, between, option
 ABOUT = """
 nsqd receives, queues and delivers messages. A first try, on one machine:
 
-  nsqd --data-path=/tmp &
+  mkdir queue && nsqd --data-path=queue &
   curl -d 'hello' 'http://127.0.0.1:4151/pub?topic=greetings'
   curl 'http://127.0.0.1:4151/stats'
 
