@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from secrets import randbelow
+
+_UNFINISHED = re.compile(r".+\.dat\.\d+\.tmp")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a crash in the midst of :func:`write_atomically` left there. Raises OSError."""
+    for path in folder.iterdir():
+        if _UNFINISHED.fullmatch(path.name):
+            path.unlink()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

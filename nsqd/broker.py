@@ -13,6 +13,7 @@ from nsqcore.errors import StartError
 from nsqcore.golang import go_quote
 from nsqcore.names import is_ephemeral, valid_name
 from nsqd import metadata
+from nsqd.atomic import remove_unfinished
 from nsqd.backend import Backend, NullBackend
 from nsqd.channel import Channel
 from nsqd.disk import Disk
@@ -180,6 +181,7 @@ class Broker:
     def load(self) -> None:
         """Opens all that the last life left. Blocks; raises StartError."""
         try:
+            remove_unfinished(self._folder)
             self._leftovers = inventory(self._folder)
             self._restore(metadata.load(self._folder))
         except (OSError, Refused) as e:
@@ -193,12 +195,12 @@ class Broker:
     def _restore(self, topics: list[TopicMeta]) -> None:
         for entry in topics:
             if not valid_name(entry["name"]):
-                log.warning("skipping creation of invalid topic %s", go_quote(entry["name"].encode()))
+                log.warning("skipping creation of invalid topic %s", _quoted(entry["name"]))
                 continue
             topic = self.topic(entry["name"].encode())
             for child in entry["channels"] or []:
                 if not valid_name(child["name"]):
-                    log.warning("skipping creation of invalid channel %s", go_quote(child["name"].encode()))
+                    log.warning("skipping creation of invalid channel %s", _quoted(child["name"]))
                     continue
                 self.channel(topic, child["name"]).pause(child["paused"])
             topic.pause(entry["paused"])
@@ -312,3 +314,7 @@ class Broker:
                 failures.append(e)
         await self.disk.close()
         return not failures
+
+
+def _quoted(name: str) -> str:
+    return go_quote(name.encode("utf-8", "replace"))

@@ -12,7 +12,7 @@ from typing import Self
 
 import pytest
 
-from nsqd.atomic import write_atomically
+from nsqd.atomic import remove_unfinished, write_atomically
 from tests.support.disk import descriptors
 
 
@@ -137,3 +137,13 @@ def test_a_file_system_that_can_t_sync_folders_will_do(path: Path, monkeypatch: 
 def test_a_folder_that_is_gone_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "gone" / "x", b"new")
+
+
+def test_what_a_crash_left_beside_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("nsqd.dat.5577006791947779410.tmp", "t:c.diskqueue.meta.dat.8674665223082153551.tmp"):
+        (tmp_path / name).touch()
+    kept = ["a.tmp", "nsqd.dat", "nsqd.dat.5.tmp.bad", "nsqd.dat.x.tmp", "t.diskqueue.000000.dat.bad"]
+    for name in kept:
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
