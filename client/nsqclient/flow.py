@@ -106,12 +106,14 @@ class Flow:
     def set_max_in_flight(self, count: int) -> None:
         """Changes the cap."""
         self.max_in_flight = count
-        self.distribute()
+        if self._lanes:
+            self.distribute()
 
     def set_paused(self, paused: bool) -> None:
         """Stops or resumes everything."""
         self.paused = paused
-        self.distribute()
+        if self._lanes:
+            self.distribute()
 
     def stop(self) -> None:
         """Sends nothing any more."""

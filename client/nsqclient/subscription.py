@@ -12,13 +12,14 @@ from nsqclient.checks import check_delay
 from nsqclient.connection import Connection, Refused, open_connection
 from nsqclient.errors import ConnectError, NotNsqd, SubscribeRefused
 from nsqclient.flow import Flow
-from nsqclient.message import FINISHED, LOST, REQUEUED, Message
+from nsqclient.message import FINISHED, HELD, LOST, REQUEUED, Message
 from nsqclient.options import Chance, ConnectionOptions, FullJitter, LinearRequeue, Seconds, to_seconds
 from nsqclient.ready import Share
 from nsqclient.reconnect import Failure, Reconnect
 from nsqclient.state import Event, Refusal
 from nsqclient.tasks import Tasks
 from nsqcore.wire import commands
+from nsqcore.wire.frames import CLOSE_WAIT
 
 
 @dataclass(slots=True)
@@ -28,7 +29,6 @@ class Counts:
     received: int = 0
     finished: int = 0
     requeued: int = 0
-    given_up: int = 0
     lost: int = 0
     """Messages that nsqd took back: their connection ended, or their time ran out."""
 
@@ -57,8 +57,8 @@ class Home(Protocol):
     def lost(self, subscription: Subscription, messages: list[Message]) -> None:
         """The connection is gone, with these."""
 
-    def taken_back(self, message: Message) -> None:
-        """nsqd has taken a message back while its connection goes on."""
+    def taken_back(self, messages: list[Message]) -> None:
+        """nsqd has taken messages back while their connection goes on."""
 
 
 class Subscription:
@@ -235,31 +235,37 @@ class Subscription:
         now = asyncio.get_running_loop().time()
         held = self.held
         batch: list[Message] = []
+        replaced: list[Message] = []
         try:
             for data in payloads:
                 message = Message(self, data, now)
-                if message.id_bytes in held:  # its time ran out, and nsqd sent it here once more
-                    self._take_back(held[message.id_bytes])
-                    batch = [earlier for earlier in batch if earlier.id_bytes in held]
+                if message.id_bytes in held:
+                    replaced.append(held[message.id_bytes])
                 held[message.id_bytes] = message
                 batch.append(message)
         except struct.error:
-            assert self._connection is not None
-            self._connection.abort(NotNsqd(self.node, "a message is shorter than its head"))
+            self._abort("a message is shorter than its head")
             return
-        self._home.counts.received += len(batch)
+        if replaced:  # their time ran out, and nsqd sent them here once more
+            self._take_back(replaced)
+            batch = [message for message in batch if message.state is HELD]
+        self._home.counts.received += len(payloads)
         self._home.received(self, batch)
 
     def answered(self, data: bytes) -> None:
         """The only answer not awaited is the one to CLS."""
-        self._closing_confirmed = True
-        self._home.settled()
+        if self._stopping and data == CLOSE_WAIT:
+            self._closing_confirmed = True
+            self._home.settled()
+        else:
+            self._abort(f"unexpected answer {data[:32]!r}")
 
     def refused(self, refusal: Refusal) -> None:
         """Mostly an answer that came too late: the message's time had run out."""
         message = self.held.get(refusal.message_id)
         if message is not None and refusal.code == "E_TOUCH_FAILED":
-            self._take_back(message)
+            del self.held[message.id_bytes]
+            self._take_back([message])
         elif not refusal.fatal:
             self._home.counts.lost += 1
 
@@ -279,11 +285,16 @@ class Subscription:
 
     def expire(self, message: Message) -> None:
         """Its time ran out before it was handed out."""
-        self._take_back(message)
-        self._home.flow.answered(None)
-
-    def _take_back(self, message: Message) -> None:
         message.state = LOST
-        del self.held[message.id_bytes]
+        self._answer(message.id_bytes, None)
         self._home.counts.lost += 1
-        self._home.taken_back(message)
+
+    def _take_back(self, messages: list[Message]) -> None:
+        for message in messages:
+            message.state = LOST
+        self._home.counts.lost += len(messages)
+        self._home.taken_back(messages)
+
+    def _abort(self, reason: str) -> None:
+        if self._connection is not None:
+            self._connection.abort(NotNsqd(self.node, reason))

@@ -143,6 +143,18 @@ async def test_pausing_during_backoff_holds_the_test_message_back() -> None:
         await nsqd.expect("RDY 1")
 
 
+async def test_it_may_be_paused_before_it_starts() -> None:
+    async with FakeNsqd() as nsqd:
+        consumer = make(nsqd.address, max_in_flight=5)
+        consumer.pause()
+        async with consumer:
+            nsqd.link.heartbeat()
+            await nsqd.until(lambda: nsqd.link.nops == 1)
+            await nsqd.expect(*OPENING)
+            consumer.resume()
+            await nsqd.expect("RDY 5")
+
+
 async def test_rdy_is_cut_to_what_nsqd_allows() -> None:
     async with FakeNsqd(max_rdy_count=20) as nsqd, make(nsqd.address, max_in_flight=50):
         await nsqd.expect(*OPENING, "RDY 20")

@@ -11,28 +11,18 @@ from nsqclient import (
     ConnectionOptions,
     DelayOutOfRange,
     EmptyMessage,
-    FullJitter,
     InvalidName,
     Limits,
     Lookup,
     MessageTooLarge,
     Producer,
     Receipt,
-    Retry,
 )
 from nsqclient import producer as producer_module
 from nsqclient.producer import ProducerStats
+from tests.nsqclient.producers import QUICK, until
 from tests.support.fake_lookupd import FakeLookupd
 from tests.support.fake_nsqd import FakeNsqd, silence
-
-QUICK = Retry(backoff=FullJitter(0.001, cap=0.01))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """For what nobody announces; looks again at each turn of the loop."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - there is no event for it
-            await asyncio.sleep(0)
 
 
 async def test_a_message_is_published_and_confirmed() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,6 +25,7 @@ from nsqclient import (
 )
 from tests.support.processes import DaemonProcess, spawn
 
+EXAMPLES = Path(__file__).parents[2] / "client" / "examples"
 LOCAL = ("--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1")
 QUICK = FullJitter(0.01, cap=0.2)
 RETRY = Retry(backoff=QUICK, on_unknown="retry")
@@ -229,3 +232,17 @@ async def test_a_nsqd_restarted_in_the_middle_loses_nothing(tmp_path: Path) -> N
             await running
     assert len(sent) + len(unknown) == total
     assert not unknown
+
+
+def example(name: str, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    return subprocess.run(command, input=given, capture_output=True, timeout=60, check=False)
+
+
+def test_the_examples_run(alone: DaemonProcess) -> None:
+    lines = [b"%d" % n for n in range(1000)]
+    published = example("publish.py", "t", "--nsqd", alone.tcp, given=b"\n".join(lines))
+    assert published.stdout == b"1000 messages published\n", published.stderr
+    consumed = example("consume.py", "t", "c", "--nsqd", alone.tcp, "--count", "1000")
+    assert consumed.returncode == 0, consumed.stderr
+    assert sorted(consumed.stdout.split()) == sorted(lines)

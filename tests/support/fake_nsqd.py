@@ -19,7 +19,7 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from nsqcore.wire.frames import (
     CLOSE_WAIT,
@@ -84,14 +84,10 @@ class Link:
 
     def stop_reading(self) -> None:
         """Takes no bytes any more, so that the client's pile up."""
-        transport = self._writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        cast(asyncio.Transport, self._writer.transport).pause_reading()
 
     def resume_reading(self) -> None:
-        transport = self._writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.resume_reading()
+        cast(asyncio.Transport, self._writer.transport).resume_reading()
 
 
 Reaction = Callable[[Link], None]

@@ -13,7 +13,6 @@ from nsqclient import (
     Lookup,
     NoNodes,
     Producer,
-    PublishError,
     PublishNotSent,
     PublishRejected,
     PublishTimeout,
@@ -21,13 +20,9 @@ from nsqclient import (
     Retry,
 )
 from nsqclient.pending import Pending
-from tests.nsqclient.test_producer import QUICK, until
+from tests.nsqclient.producers import QUICK, start, until
 from tests.support.fake_lookupd import FakeLookupd
-from tests.support.fake_nsqd import FakeNsqd, drop, ok, refuse, silence
-
-
-def start(producer: Producer, *bodies: bytes, timeout: float = 5.0) -> list[asyncio.Task[object]]:
-    return [asyncio.create_task(producer.publish("t", body, timeout=timeout)) for body in bodies]
+from tests.support.fake_nsqd import FakeNsqd, drop, refuse, silence
 
 
 async def test_a_refused_message_is_rejected() -> None:
@@ -39,19 +34,6 @@ async def test_a_refused_message_is_rejected() -> None:
         assert (error.outcome, error.code, error.node) == ("rejected", "E_BAD_TOPIC", nsqd.address)
         assert error.attempts == 1
         assert producer.stats.rejected == 1
-
-
-async def test_what_was_queued_behind_a_refused_message_is_sent_again_unasked() -> None:
-    async with FakeNsqd() as nsqd, Producer(nsqd.address, retry=QUICK) as producer:
-        await producer.publish("t", b"first")
-        nsqd.script("PUB", ok, refuse("E_BAD_MESSAGE PUB failed"))
-        good, bad, *behind = start(producer, b"good", b"bad", b"1", b"2", b"3")
-        await nsqd.expect("IDENTIFY", "PUB t first", "PUB t good", "PUB t bad")
-        await nsqd.expect("IDENTIFY", "PUB t 1", "PUB t 2", "PUB t 3")
-        await asyncio.gather(good, *behind)
-        with pytest.raises(PublishRejected):
-            await bad
-        assert producer.stats.stored == 5
 
 
 async def test_a_node_with_troubles_of_its_own_passes_the_message_to_another() -> None:
@@ -82,30 +64,6 @@ async def test_a_batch_that_failed_half_way_is_unknown() -> None:
             await producer.publish_many("t", [b"a", b"b"])
         assert (caught.value.outcome, caught.value.code) == ("unknown", "E_MPUB_FAILED")
         assert producer.stats.unknown == 1
-
-
-async def test_a_lost_answer_is_unknown() -> None:
-    async with FakeNsqd() as nsqd, Producer(nsqd.address, retry=QUICK) as producer:
-        nsqd.script("PUB", ok, drop)
-        first, second, third = start(producer, b"1", b"2", b"3")
-        await first
-        for task in (second, third):
-            with pytest.raises(PublishUnknown, match="the answer was lost") as caught:
-                await task
-            assert caught.value.node == nsqd.address
-        await producer.publish("t", b"4")
-
-
-async def test_a_lost_answer_may_be_retried_when_duplicates_are_harmless() -> None:
-    retry = Retry(on_unknown="retry", backoff=QUICK.backoff)
-    async with FakeNsqd() as nsqd, Producer(nsqd.address, retry=retry) as producer:
-        nsqd.script("PUB", drop)
-        tasks = start(producer, b"1", b"2")
-        await nsqd.expect("IDENTIFY", "PUB t 1")
-        receipts = await asyncio.gather(*tasks)
-        assert [receipt.attempts for receipt in receipts] == [2, 2]  # type: ignore[attr-defined]
-        await nsqd.until(lambda: nsqd.verbs.count("PUB") >= 3)
-        assert nsqd.commands[-2:] == ["PUB t 1", "PUB t 2"], "in their order"
 
 
 async def test_retries_of_lost_answers_are_limited() -> None:
@@ -258,13 +216,13 @@ async def test_a_publish_cancelled_as_its_answer_comes_says_that_it_is_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakeNsqd() as nsqd, Producer(nsqd.address) as producer:
-        acked = producer.acked
+        acked = producer._dispatch.acked
 
         def acked_and_cancelled(pending: Pending) -> None:
             acked(pending)
             task.cancel()
 
-        monkeypatch.setattr(producer, "acked", acked_and_cancelled)
+        monkeypatch.setattr(producer._dispatch, "acked", acked_and_cancelled)
         (task,) = start(producer, b"1")
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
@@ -339,28 +297,3 @@ async def test_cancelling_the_close_cuts_the_waiting_short() -> None:
             assert closing.cancelled()
         with pytest.raises(PublishUnknown):
             await written
-
-
-@pytest.mark.parametrize("answer", [b"CLOSE_WAIT", b"OK"])
-async def test_an_answer_to_nothing_ends_the_connection(answer: bytes) -> None:
-    async with FakeNsqd() as nsqd, Producer(nsqd.address, retry=QUICK) as producer:
-        await until(lambda: producer.stats.connections == 1)
-        first = nsqd.link
-        first.send(0, answer)
-        async with asyncio.timeout(5):
-            await first.gone.wait()
-        await producer.publish("t", b"x")
-
-
-async def test_all_outcomes_have_one_root() -> None:
-    for error in (
-        PublishRejected("x"),
-        PublishNotSent("x"),
-        PublishUnknown("x"),
-        PublishTimeout("x", "unknown"),
-        Backlogged("x"),
-        NoNodes("x"),
-    ):
-        assert isinstance(error, PublishError)
-        assert str(error) == "x"
-        assert error.outcome in ("rejected", "not_sent", "unknown")

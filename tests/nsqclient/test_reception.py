@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from nsqclient import Closed, Message
-from nsqclient import consumer as consumer_module
+from nsqclient import reception as reception_module
 from tests.nsqclient.consumers import OPENING, QUICK, make
 from tests.support.fake_nsqd import FakeNsqd, Link, silence
 
@@ -135,7 +135,7 @@ async def test_after_the_end_iterating_ends_and_get_is_refused() -> None:
 
 
 async def test_a_nsqd_that_does_not_confirm_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumer_module, "CLOSE_WAIT_TIMEOUT", 0.05)
+    monkeypatch.setattr(reception_module, "CLOSE_WAIT_TIMEOUT", 0.05)
     async with FakeNsqd() as nsqd:
         nsqd.always("CLS", silence)
         async with asyncio.timeout(5), make(nsqd.address, drain=60):
