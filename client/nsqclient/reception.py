@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from nsqclient.discovery import Discovery
 from nsqclient.errors import AuthRequired, IdentifyRejected, SubscribeRefused
@@ -136,18 +137,24 @@ class Reception:
     async def _close(self, drain: float) -> None:
         self.stop()
         await self._tasks.stop()
+        members = self.nodes.members.values()
         try:
             async with asyncio.timeout(drain):
-                while not self._hurried and not all(m.drained for m in self.nodes.members.values()):
-                    self._news.clear()
-                    await self._news.wait()
+                await self._until(lambda: self._hurried or all(m.quiet and not m.held for m in members))
         except TimeoutError:
             pass
         await self.workers.cancel()
         await self._give_up.cancel()
-        await asyncio.gather(*(member.end() for member in self.nodes.members.values()))
+        # what is still on its way here must come before the connections end, to be handed back
+        await self._until(lambda: all(member.quiet for member in members))
+        await asyncio.gather(*(member.end() for member in members))
         if self._close_wait is not None:
             self._close_wait.cancel()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._news.clear()
+            await self._news.wait()
 
     def _hurry(self) -> None:
         self._hurried = True
@@ -172,14 +179,15 @@ class Reception:
     async def _first_attempts(self) -> None:
         """Until it is known how the consumer stands."""
         members = self.nodes.members.values()
-        while not self._joined:
-            if self.life.failed:
-                raise self.life.closed()
+
+        def known() -> bool:
             asked = self._discovery is None or self._discovery.polled.is_set()
-            if asked and all(member.decided for member in members):
-                break
-            self._news.clear()
-            await self._news.wait()
+            decided = asked and all(member.decided for member in members)
+            return decided or self._joined or self.life.failed
+
+        await self._until(known)
+        if self.life.failed:
+            raise self.life.closed()
         refusals = [m.failure for m in members if isinstance(m.failure, REFUSALS)]
         if refusals and len(refusals) == len(members):
             raise refusals[0]

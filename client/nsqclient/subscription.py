@@ -105,9 +105,9 @@ class Subscription:
         return self._connection is not None
 
     @property
-    def drained(self) -> bool:
-        """Whether nothing is held, and nothing more can come."""
-        return self._connection is None or (self._closing_confirmed and not self.held)
+    def quiet(self) -> bool:
+        """Whether no message can come any more."""
+        return self._connection is None or self._closing_confirmed
 
     # ---- its life
 

@@ -36,7 +36,7 @@ async def test_messages_on_their_way_when_it_stops_go_back_too() -> None:
             link.send(0, b"CLOSE_WAIT")
 
         nsqd.script("CLS", late)
-        async with make(nsqd.address, max_in_flight=5, drain=5):
+        async with make(nsqd.address, max_in_flight=5, drain=0):
             await nsqd.expect(*OPENING, "RDY 5")
         await nsqd.expect("CLS", f"REQ {'f' * 16} 0")
 
