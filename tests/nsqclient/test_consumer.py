@@ -13,6 +13,7 @@ from nsqclient import (
     ConnectionOptions,
     Consumer,
     ConsumerStats,
+    FullJitter,
     IdentifyRejected,
     InvalidName,
     LinearRequeue,
@@ -258,6 +259,35 @@ async def test_messages_of_a_lost_connection_are_lost() -> None:
         assert (await consumer.get(timeout=5)).body == b"new", "those not handed out are gone"
         assert consumer.stats.lost == 3
         nsqd.nothing_more()
+
+
+async def test_a_nsqd_that_is_named_again_is_connected_to_at_once() -> None:
+    async with FakeNsqd() as nsqd, FakeLookupd() as lookupd:
+        lookupd.topics = {"t": [nsqd.address]}
+        await nsqd.stop()
+        target = Lookup(lookupd.url, poll_interval=0.01)
+        async with make(target, reconnect=FullJitter(1000, cap=1000), chance=lambda: 1.0):
+            lookupd.topics = {"t": []}
+            await lookupd.asked(len(lookupd.requests) + 2)
+            await nsqd.start()
+            lookupd.topics = {"t": [nsqd.address]}
+            await nsqd.expect(*OPENING, "RDY 1")
+
+
+async def test_a_nsqd_that_is_gone_for_good_is_forgotten() -> None:
+    async with FakeNsqd() as nsqd, FakeLookupd() as lookupd:
+        lookupd.topics = {"t": [nsqd.address]}
+        target = Lookup(lookupd.url, poll_interval=0.01, drop_missing_after=0)
+        async with make(target, reconnect=QUICK) as consumer:
+            await nsqd.expect(*OPENING, "RDY 1")
+            lookupd.topics = {"t": []}
+            await lookupd.asked(len(lookupd.requests) + 2)
+            assert consumer.stats.connections == 1, "one that is connected stays"
+            await nsqd.stop()
+            await lookupd.asked(len(lookupd.requests) + 2)
+            await nsqd.start()
+            await lookupd.asked(len(lookupd.requests) + 2)
+            nsqd.nothing_more()
 
 
 async def test_it_starts_while_some_nsqds_are_down() -> None:

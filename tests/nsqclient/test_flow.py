@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from nsqclient import Backoff, ConfigError, Consumer, Message
+from nsqclient import Backoff, Closed, ConfigError, Consumer, Message
 from tests.nsqclient.consumers import OPENING, QUICK, make
 from tests.support.fake_nsqd import FakeNsqd, Link
 
@@ -158,6 +158,26 @@ async def test_it_may_be_paused_before_it_starts() -> None:
 async def test_rdy_is_cut_to_what_nsqd_allows() -> None:
     async with FakeNsqd(max_rdy_count=20) as nsqd, make(nsqd.address, max_in_flight=50):
         await nsqd.expect(*OPENING, "RDY 20")
+
+
+async def test_a_consumer_whose_flow_breaks_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cause = LookupError("a bug")
+
+    def broken(*args: object) -> None:
+        raise cause
+
+    async with FakeNsqd() as nsqd, make(nsqd.address, backoff=BACKOFF) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        message_id = nsqd.message()
+        (await consumer.get(timeout=5)).requeue(0)
+        await nsqd.expect("RDY 0", f"REQ {message_id} 0")
+        monkeypatch.setattr("nsqclient.ready.plan", broken)  # when the pause ends
+        with pytest.raises(Closed) as caught:
+            await consumer.get(timeout=5)
+        assert caught.value.__cause__ is cause
+    assert "the consumer failed" in caplog.text
 
 
 def test_a_negative_cap_is_refused() -> None:

@@ -11,12 +11,15 @@ from nsqclient import (
     ConnectionOptions,
     DelayOutOfRange,
     EmptyMessage,
+    FullJitter,
     InvalidName,
     Limits,
     Lookup,
     MessageTooLarge,
+    NoNodes,
     Producer,
     Receipt,
+    Retry,
 )
 from nsqclient import producer as producer_module
 from nsqclient.producer import ProducerStats
@@ -188,6 +191,35 @@ async def test_a_lost_connection_is_asked_about() -> None:
             await gone.stop()
             receipt = await producer.publish("t", b"2")
             assert receipt.nodes == (new.address,)
+
+
+async def test_a_nsqd_that_is_named_again_is_published_to_at_once() -> None:
+    async with FakeNsqd() as nsqd, FakeLookupd() as lookupd:
+        lookupd.nodes = [nsqd.address]
+        await nsqd.stop()
+        retry = Retry(backoff=FullJitter(1000, cap=1000))
+        target = Lookup(lookupd.url, poll_interval=0.01)
+        async with Producer(target, retry=retry, chance=lambda: 1.0) as producer:
+            await lookupd.asked(1)
+            lookupd.nodes = []
+            await lookupd.asked(len(lookupd.requests) + 3)
+            await nsqd.start()
+            lookupd.nodes = [nsqd.address]
+            await producer.publish("t", b"x")
+
+
+async def test_a_nsqd_that_is_gone_for_good_is_forgotten() -> None:
+    async with FakeNsqd() as nsqd, FakeLookupd() as lookupd:
+        lookupd.nodes = [nsqd.address]
+        target = Lookup(lookupd.url, poll_interval=0.01, drop_missing_after=0)
+        async with Producer(target, retry=QUICK) as producer:
+            await producer.publish("t", b"x")
+            lookupd.nodes = []
+            await nsqd.stop()
+            await lookupd.asked(len(lookupd.requests) + 3)
+            await nsqd.start()
+            with pytest.raises(NoNodes):
+                await producer.publish("t", b"x", timeout=0.05)
 
 
 async def test_stats_tell_what_became_of_publishes() -> None:
