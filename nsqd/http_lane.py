@@ -29,9 +29,12 @@ from nsqd.ticket import Ticket
 MAX_HEAD = 16_384
 MAX_REMEMBERED = 1024
 SLOW_S = 60.0
-"""A request must be complete this long after its first byte."""
-SWEEP_S = 5.0
+"""A request must be complete this long after its first byte, and answers must be taken as soon as that."""
 MOST_UNREAD = 8 << 20
+HIGH_WATER = 1 << 20
+"""Bytes of answers that wait for a client before nothing more is read from it."""
+MAX_REQUESTS = 500
+"""Requests of one read that are answered in one go, some 3 ms; then others have the loop."""
 _REASONS = {200: "OK", 400: "Bad Request", 413: "Request Entity Too Large", 503: "Service Unavailable"}
 
 
@@ -52,6 +55,7 @@ class _Collector:
     def __init__(self) -> None:
         self.url = b""
         self.lengths: list[bytes] = []
+        self.hosts = 0
         self.plain = True
         self.complete = False
 
@@ -62,6 +66,8 @@ class _Collector:
         name = name.lower()
         if name == b"content-length":
             self.lengths.append(value.strip())
+        elif name == b"host":
+            self.hosts += 1
         elif name in (b"transfer-encoding", b"expect", b"upgrade"):
             self.plain = False
 
@@ -79,6 +85,7 @@ def read_head(data: bytes) -> Head | None:
             not collector.complete
             or not collector.plain
             or len(collector.lengths) != 1
+            or collector.hosts != 1
             or parser.get_method() != b"POST"
         ):
             return None
@@ -93,7 +100,7 @@ def read_head(data: bytes) -> Head | None:
             return None
         length = int(collector.lengths[0])
         return Head(path, publish.arguments(path, query, length), length, parser.should_keep_alive())
-    except (httptools.HttpParserError, UnicodeDecodeError, HttpError):
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, HttpError):
         return None
 
 
@@ -139,21 +146,23 @@ class Lanes:
         self.heads[data] = head
 
 
-def _response(status: int, body: bytes, content_type: str, *, close: bool = False) -> bytes:
+def _response(status: int, body: bytes, content_type: str) -> bytes:
     return (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
         f"Content-Type: {content_type}\r\n"
         "X-Nsq-Content-Type: nsq; version=1.0\r\n"
         f"Date: {formatdate(time.time(), usegmt=True)}\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        f"{'Connection: close' + chr(13) + chr(10) if close else ''}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
-def _refusal(error: HttpError, *, close: bool = False) -> bytes:
-    return _response(
-        error.status, go_json({"message": error.code}), "application/json; charset=utf-8", close=close
-    )
+def _closing(response: bytes) -> bytes:
+    """The same, telling that it is the last one of its connection."""
+    return response.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+
+
+def _refusal(error: HttpError) -> bytes:
+    return _response(error.status, go_json({"message": error.code}), "application/json; charset=utf-8")
 
 
 class HttpLane(asyncio.Protocol):
@@ -167,21 +176,26 @@ class HttpLane(asyncio.Protocol):
         self._have = 0
         self._wanted = 0
         self._since = 0.0  # when the incomplete request began, 0 for none
+        self._blocked_since = 0.0  # when the client began not to take its answers, 0 while it does
         self._answers: list[bytes] = []
         self._held: deque[bytes | Ticket] = deque()  # answers behind one that waits for the disk
         self._at_work = False
         self._handing_over = False
+        self._last = False  # the client wants the connection closed behind the request that was read last
+        self._heard_all = False  # the client sends no more
         self._over = False
         self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._lanes.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone; what it published stays published."""
         self._over = True
+        self._held.clear()
         self._lanes.open.discard(self)
 
     def close(self) -> None:
@@ -189,9 +203,20 @@ class HttpLane(asyncio.Protocol):
         self._over = True
         self._transport.close()
 
+    def eof_received(self) -> bool:
+        """The client sends no more; what it has sent whole is answered first."""
+        self._heard_all = True
+        if not self._at_work:
+            self._finish_after_answers()
+        return True
+
     def sweep(self, now: float) -> None:
-        """Ends a sender that does not get its request finished."""
-        if self._since and now - self._since > SLOW_S and not self._at_work:
+        """Ends a client that does not get its request finished, or does not take its answers."""
+        if self._blocked_since:
+            slow = now - self._blocked_since > SLOW_S
+        else:
+            slow = self._since != 0.0 and now - self._since > SLOW_S and not self._at_work
+        if slow:
             self._transport.abort()
 
     # -- reading -----------------------------------------------------------------------------------
@@ -206,7 +231,7 @@ class HttpLane(asyncio.Protocol):
             if self._at_work or self._handing_over:
                 if self._have > MOST_UNREAD and not self._paused:
                     self._paused = True
-                    self._transport.pause_reading()
+                    self._pace()
                 return
             if self._have < self._wanted:
                 return
@@ -215,9 +240,9 @@ class HttpLane(asyncio.Protocol):
         self._serve(data)
 
     def _serve(self, buf: bytes) -> None:
-        at, end, heads = 0, len(buf), self._lanes.heads
+        at, end, heads, left = 0, len(buf), self._lanes.heads, MAX_REQUESTS
         self._wanted = 0
-        while at < end and not self._at_work:
+        while at < end and left > 0 and not self._at_work:
             stop = buf.find(b"\r\n\r\n", at, at + MAX_HEAD) + 4
             if stop < 4:
                 if end - at >= MAX_HEAD or not _may_be_ours(buf, at):
@@ -241,14 +266,25 @@ class HttpLane(asyncio.Protocol):
                 self._wanted = stop + head.length - at
                 break
             at = stop + head.length
-            self._answer(head, buf[stop:at])
-            if not head.keep_alive and not self._at_work:
-                self._finish_after_answers()
+            left -= 1
+            if head.keep_alive:
+                self._answer(head, buf[stop:at])
+            else:
+                self._last = True
+                self._answer(head, buf[stop:at])
+                if not self._at_work:
+                    self._finish_after_answers()
                 return
         self._flush()
         rest = buf[at:] if at else buf
         self._parts, self._have = ([rest], len(rest)) if rest else ([], 0)
-        self._since = self._loop.time() if rest and not self._since else self._since if rest else 0.0
+        if not rest:
+            self._since = 0.0
+        elif at or not self._since:
+            self._since = self._loop.time()
+        if rest and left == 0 and not self._at_work:
+            self._at_work = True
+            self._loop.call_soon(self._catch_up)
 
     def _answer(self, head: Head, body: bytes) -> None:
         try:
@@ -265,9 +301,9 @@ class HttpLane(asyncio.Protocol):
             self._refuse(e)
             return
         self._at_work = True
-        self._loop.call_soon(self._go_on, work, head.keep_alive)
+        self._loop.call_soon(self._go_on, work)
 
-    def _go_on(self, work: bulk.Work, keep_alive: bool) -> None:
+    def _go_on(self, work: bulk.Work) -> None:
         """A slice more of a long batch; then the requests that came in behind it."""
         if self._over:
             return
@@ -278,20 +314,46 @@ class HttpLane(asyncio.Protocol):
         except HttpError as e:
             self._refuse(e)
         else:
-            self._loop.call_soon(self._go_on, work, keep_alive)
+            self._loop.call_soon(self._go_on, work)
+            return
+        if self._last:
+            self._finish_after_answers()
+        else:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Work is done, or was interrupted for others' sake: the requests that came in behind it."""
+        if self._over:
             return
         self._at_work = False
-        if not keep_alive:
-            self._finish_after_answers()
-            return
-        self._resume()
         data = b"".join(self._parts)
         self._parts.clear()
         self._serve(data)
+        if self._at_work or self._over:
+            return
+        self._paused = False
+        self._pace()
+        if self._heard_all:
+            self._finish_after_answers()
 
-    def _resume(self) -> None:
-        if self._paused:
-            self._paused = False
+    # -- pace --------------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """The client does not take its answers: nothing more is read from it."""
+        self._blocked_since = self._loop.time()
+        self._pace()
+
+    def resume_writing(self) -> None:
+        """It caught up."""
+        self._blocked_since = 0.0
+        self._pace()
+
+    def _pace(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self._paused or self._blocked_since:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
 
     # -- answering ---------------------------------------------------------------------------------
@@ -300,17 +362,21 @@ class HttpLane(asyncio.Protocol):
         if ticket is not None:
             self._held.append(ticket)
             ticket.when_done(self._release)
-        elif self._held:
-            self._held.append(self._lanes.ok)
+        elif self._held or self._last:
+            self._add_answer(self._lanes.ok)
         else:
             self._answers.append(self._lanes.ok)
 
-    def _refuse(self, error: HttpError, *, close: bool = False) -> None:
-        data = _refusal(error, close=close)
+    def _refuse(self, error: HttpError) -> None:
+        self._add_answer(_refusal(error))
+
+    def _add_answer(self, answer: bytes) -> None:
+        if self._last:
+            answer = _closing(answer)
         if self._held:
-            self._held.append(data)
+            self._held.append(answer)
         else:
-            self._answers.append(data)
+            self._answers.append(answer)
 
     def _release(self) -> None:
         held = self._held
@@ -321,13 +387,16 @@ class HttpLane(asyncio.Protocol):
             elif not first.done:
                 break
             else:
-                self._answers.append(self._lanes.ok if first.error is None else _refusal(publish.EXITING))
+                answer = self._lanes.ok if first.error is None else _refusal(publish.EXITING)
+                self._answers.append(_closing(answer) if self._last and len(held) == 1 else answer)
             held.popleft()
         self._flush()
-        if not held and self._handing_over:
+        if held:
+            return
+        if self._over:
+            self._end()
+        elif self._handing_over:
             self._hand_over(b"")
-        elif not held and self._over:
-            close_gently(self._transport)
 
     def _flush(self) -> None:
         answers = self._answers
@@ -337,29 +406,35 @@ class HttpLane(asyncio.Protocol):
 
     def _last_words(self, error: HttpError) -> None:
         """Refuses a request that is still on its way."""
-        self._refuse(error, close=True)
-        self._over = True
-        self._flush()
-        if not self._held:
-            close_gently(self._transport)
+        self._last = True
+        self._refuse(error)
+        self._finish_after_answers()
 
     def _finish_after_answers(self) -> None:
-        """Closes when every answer is out."""
+        """Closes when every answer is out; the client wanted it so, or sends no more."""
         self._over = True
         self._flush()
         if not self._held:
+            self._end()
+
+    def _end(self) -> None:
+        if self._heard_all:
             self._transport.close()
+        else:
+            close_gently(self._transport)
 
     def _hand_over(self, data: bytes) -> None:
         """Gives the connection to aiohttp, once the answers before are out, with every byte that is not ours."""
         if data:
             self._parts.append(data)
+            self._have = len(data)
         if self._held:
             self._handing_over = True
             return
         self._flush()
-        self._resume()
         self._over = True
+        self._paused, self._blocked_since = False, 0.0
+        self._pace()
         self._lanes.open.discard(self)
         protocol = self._lanes.fallback()
         protocol.connection_made(self._transport)
