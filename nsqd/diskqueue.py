@@ -174,9 +174,10 @@ class DiskQueue:
             )
 
     def _roll(self) -> None:
-        """Ends the current segment; the disk thread syncs it."""
+        """Ends the current segment; the disk thread syncs it, and the position behind it as soon as there is one."""
         self._let_go_of_write_file(_sync_and_close)
         self._write = Position(self._write.file + 1, 0)
+        self._operations = max(self._operations, self._sync_every)
 
     def _let_go_of_write_file(self, close: Callable[[int], None]) -> None:
         """Closed by the disk thread, so behind every sync that was asked for: that needs no descriptor of its own."""

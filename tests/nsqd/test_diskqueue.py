@@ -61,6 +61,7 @@ def test_the_position_file_holds_five_numbers(rig: Rig) -> None:
     queue = rig.open()
     rig.put(queue, A, B, C, D)
     assert rig.take(queue, 1) == [A]
+    rig.disk.work()
     queue.sync()
     rig.disk.work()
     assert rig.meta.read_bytes() == b"3\n0,40\n1,40\n"
@@ -262,6 +263,16 @@ def test_with_sync_every_0_every_operation_leads_to_one(tmp_path: Path) -> None:
         rig.disk.work()
         assert rig.take(queue) == [A]
         assert syncs(rig) == 1
+
+
+def test_the_end_of_a_segment_leads_to_a_sync(rig: Rig) -> None:
+    """So an original that finds the folder after a kill knows at least of the segments before the last."""
+    queue = rig.open()
+    rig.put(queue, A, B, C)
+    assert syncs(rig) == 0
+    rig.put(queue, D)
+    rig.disk.work()
+    assert rig.meta.read_bytes() == b"4\n0,0\n1,40\n"
 
 
 def test_a_sync_under_way_is_not_joined_by_a_second(tmp_path: Path) -> None:
