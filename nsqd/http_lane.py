@@ -11,18 +11,14 @@ costs a look-up in a dictionary (http-pub: 1.5 µs less per request).
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
-from email.utils import formatdate
-from typing import NamedTuple, cast
-
-import httptools
+from typing import cast
 
 from nsqcore.errors import HttpError
-from nsqcore.golang import go_json
 from nsqd import bulk, publish
 from nsqd.broker import Broker
+from nsqd.http_head import Head, closing, read_head, refusal, response
 from nsqd.last_words import close_gently
 from nsqd.ticket import Ticket
 
@@ -35,73 +31,6 @@ HIGH_WATER = 1 << 20
 """Bytes of answers that wait for a client before nothing more is read from it."""
 MAX_REQUESTS = 500
 """Requests of one read that are answered in one go, some 3 ms; then others have the loop."""
-_REASONS = {200: "OK", 400: "Bad Request", 413: "Request Entity Too Large", 503: "Service Unavailable"}
-
-
-class Head(NamedTuple):
-    """What the lane needs to know of a request's head."""
-
-    path: str
-    args: dict[str, str]
-    """Parameters of the query."""
-    length: int
-    """Bytes of the body."""
-    keep_alive: bool
-
-
-class _Collector:
-    """Callbacks of httptools."""
-
-    def __init__(self) -> None:
-        self.url = b""
-        self.lengths: list[bytes] = []
-        self.hosts = 0
-        self.plain = True
-        self.complete = False
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"content-length":
-            self.lengths.append(value.strip())
-        elif name == b"host":
-            self.hosts += 1
-        elif name in (b"transfer-encoding", b"expect", b"upgrade"):
-            self.plain = False
-
-    def on_headers_complete(self) -> None:
-        self.complete = True
-
-
-def read_head(data: bytes) -> Head | None:
-    """The head of a request that is for the lane; None for any other, malformed ones among them."""
-    collector = _Collector()
-    parser = httptools.HttpRequestParser(collector)
-    try:
-        parser.feed_data(data)
-        if (
-            not collector.complete
-            or not collector.plain
-            or len(collector.lengths) != 1
-            or collector.hosts != 1
-            or parser.get_method() != b"POST"
-        ):
-            return None
-        if (
-            parser.get_http_version() != "1.1"
-            or not collector.lengths[0].isdigit()
-            or len(collector.lengths[0]) > 15
-        ):
-            return None
-        path, _, query = collector.url.decode("ascii").partition("?")
-        if path not in ("/pub", "/mpub"):
-            return None
-        length = int(collector.lengths[0])
-        return Head(path, publish.arguments(path, query, length), length, parser.should_keep_alive())
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, HttpError):
-        return None
 
 
 class Lanes:
@@ -128,7 +57,7 @@ class Lanes:
         self._ticking = bool(self.open)
         if not self._ticking:
             return
-        self.ok = _response(200, b"OK", "text/plain; charset=utf-8")
+        self.ok = response(200, b"OK", "text/plain; charset=utf-8")
         now = self._loop.time()
         for lane in list(self.open):
             lane.sweep(now)
@@ -144,25 +73,6 @@ class Lanes:
         if len(self.heads) >= MAX_REMEMBERED:
             self.heads.clear()
         self.heads[data] = head
-
-
-def _response(status: int, body: bytes, content_type: str) -> bytes:
-    return (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
-        f"Content-Type: {content_type}\r\n"
-        "X-Nsq-Content-Type: nsq; version=1.0\r\n"
-        f"Date: {formatdate(time.time(), usegmt=True)}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-
-
-def _closing(response: bytes) -> bytes:
-    """The same, telling that it is the last one of its connection."""
-    return response.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
-
-
-def _refusal(error: HttpError) -> bytes:
-    return _response(error.status, go_json({"message": error.code}), "application/json; charset=utf-8")
 
 
 class HttpLane(asyncio.Protocol):
@@ -368,11 +278,11 @@ class HttpLane(asyncio.Protocol):
             self._answers.append(self._lanes.ok)
 
     def _refuse(self, error: HttpError) -> None:
-        self._add_answer(_refusal(error))
+        self._add_answer(refusal(error))
 
     def _add_answer(self, answer: bytes) -> None:
         if self._last:
-            answer = _closing(answer)
+            answer = closing(answer)
         if self._held:
             self._held.append(answer)
         else:
@@ -387,8 +297,8 @@ class HttpLane(asyncio.Protocol):
             elif not first.done:
                 break
             else:
-                answer = self._lanes.ok if first.error is None else _refusal(publish.EXITING)
-                self._answers.append(_closing(answer) if self._last and len(held) == 1 else answer)
+                answer = self._lanes.ok if first.error is None else refusal(publish.EXITING)
+                self._answers.append(closing(answer) if self._last and len(held) == 1 else answer)
             held.popleft()
         self._flush()
         if held:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from nsqcore.wire.commands import encode_batch
 from nsqd import http_lane as module
-from nsqd.http_lane import HIGH_WATER, MAX_HEAD, HttpLane, read_head
+from nsqd.http_head import read_head
+from nsqd.http_lane import HIGH_WATER, MAX_HEAD, HttpLane
 from tests.support.nsqd import DEADLINE_S, Answer, Node, RawHttp, eventually
 
 LIMITS = ("--max-msg-size=50", "--max-body-size=400", "--max-req-timeout=10s")

@@ -1,0 +1,102 @@
+"""Heads of HTTP requests that are for the fast lane, and the answers that it gives. Pure but for the date."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from typing import NamedTuple
+
+import httptools
+
+from nsqcore.errors import HttpError
+from nsqcore.golang import go_json
+from nsqd import publish
+
+_REASONS = {200: "OK", 400: "Bad Request", 413: "Request Entity Too Large", 503: "Service Unavailable"}
+
+
+class Head(NamedTuple):
+    """What the lane needs to know of a request's head."""
+
+    path: str
+    args: dict[str, str]
+    """Parameters of the query."""
+    length: int
+    """Bytes of the body."""
+    keep_alive: bool
+
+
+class _Collector:
+    """Callbacks of httptools."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.lengths: list[bytes] = []
+        self.hosts = 0
+        self.plain = True
+        self.complete = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"content-length":
+            self.lengths.append(value.strip())
+        elif name == b"host":
+            self.hosts += 1
+        elif name in (b"transfer-encoding", b"expect", b"upgrade"):
+            self.plain = False
+
+    def on_headers_complete(self) -> None:
+        self.complete = True
+
+
+def read_head(data: bytes) -> Head | None:
+    """The head of a request that is for the lane; None for any other, malformed ones among them."""
+    collector = _Collector()
+    parser = httptools.HttpRequestParser(collector)
+    try:
+        parser.feed_data(data)
+        if (
+            not collector.complete
+            or not collector.plain
+            or len(collector.lengths) != 1
+            or collector.hosts != 1
+            or parser.get_method() != b"POST"
+        ):
+            return None
+        if (
+            parser.get_http_version() != "1.1"
+            or not collector.lengths[0].isdigit()
+            or len(collector.lengths[0]) > 15
+        ):
+            return None
+        path, _, query = collector.url.decode("ascii").partition("?")
+        if path not in ("/pub", "/mpub"):
+            return None
+        length = int(collector.lengths[0])
+        return Head(path, publish.arguments(path, query, length), length, parser.should_keep_alive())
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, HttpError):
+        return None
+
+
+def response(status: int, body: bytes, content_type: str) -> bytes:
+    """A whole answer with the headers of the API."""
+    return (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
+        f"Content-Type: {content_type}\r\n"
+        "X-Nsq-Content-Type: nsq; version=1.0\r\n"
+        f"Date: {formatdate(time.time(), usegmt=True)}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def closing(response: bytes) -> bytes:
+    """The same, telling that it is the last one of its connection."""
+    return response.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+
+
+def refusal(error: HttpError) -> bytes:
+    """The answer to a refused request."""
+    return response(error.status, go_json({"message": error.code}), "application/json; charset=utf-8")
