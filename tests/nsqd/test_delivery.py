@@ -268,7 +268,7 @@ async def test_clients_have_the_time_out_that_they_asked_for(node: Node) -> None
     await patient.settled()
 
 
-async def test_a_client_that_asks_for_nothing_has_the_daemon_s_time_out(tmp_path: Path) -> None:
+async def test_a_client_that_asks_for_nothing_has_the_daemons_time_out(tmp_path: Path) -> None:
     async with Node(tmp_path, "--msg-timeout=3s") as node:
         consumer, clock = await timed_consumer(node, rdy=1)
         await consumer.pub("t", b"x")

@@ -346,7 +346,7 @@ async def test_ping_answers_in_plain_text(node: Node) -> None:
     assert headers_of(answer) == {**TEXT, "Content-Length": "2"}
 
 
-async def test_info_tells_of_the_node_in_the_original_s_order(node: Node) -> None:
+async def test_info_tells_of_the_node_in_the_originals_order(node: Node) -> None:
     before = int(time.time())
     answer = await node.request("GET", "/info")
     assert (answer.status, headers_of(answer)["Content-Type"]) == (200, JSON["Content-Type"])
@@ -392,7 +392,7 @@ MEMORY_KEYS = [
 ]  # fmt: skip
 
 
-async def test_stats_have_the_original_s_keys_in_its_order(node: Node) -> None:
+async def test_stats_have_the_originals_keys_in_its_order(node: Node) -> None:
     consumer = await node.subscribe("t", "c", 1, user_agent="ua/1", client_id="me", hostname="here")
     producer = await node.connect()
     await producer.pub("t", b"abc", b"de")
@@ -582,7 +582,7 @@ async def test_a_bad_query_of_stats_is_refused(node: Node) -> None:
         expect_refusal(await node.request("GET", f"/stats?{query}"), 400, "INVALID_REQUEST")
 
 
-async def test_the_text_of_stats_is_laid_out_as_the_original_s(node: Node) -> None:
+async def test_the_text_of_stats_is_laid_out_as_the_originals(node: Node) -> None:
     consumer = await node.subscribe("t", "c", 2, user_agent="ua/1", hostname="hst")
     producer = await node.connect()
     await producer.pub("t", b"1", b"2", b"3")

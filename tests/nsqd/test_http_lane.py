@@ -408,7 +408,7 @@ async def test_a_hand_over_waits_for_the_answers_that_wait_for_the_disk(tmp_path
         assert ["Server" in answer.headers for answer in answers] == [False, True]
 
 
-async def test_curl_s_way_to_send_a_large_body_works(node: Node) -> None:
+async def test_curls_way_to_send_a_large_body_works(node: Node) -> None:
     client = await node.connect_http()
     body = b"x" * 2000
     client.send(post("/pub?topic=t", b"", "Expect: 100-continue", length="Content-Length: 2000"))

@@ -88,7 +88,7 @@ def test_what_is_beyond_the_limits_is_refused(key: str, asked: int, words: str) 
     assert refusal(**{key: asked}) == f"E_BAD_BODY IDENTIFY {words} is invalid"
 
 
-def test_the_first_bad_value_in_the_original_s_order_is_named() -> None:
+def test_the_first_bad_value_in_the_originals_order_is_named() -> None:
     bad: dict[str, object] = {
         "msg_timeout": 1,
         "sample_rate": 100,
@@ -178,7 +178,7 @@ def test_without_negotiation_the_answer_is_ok() -> None:
         assert answer(who, negotiate(who, OPTIONS), OPTIONS) == b"OK"
 
 
-def test_the_answer_to_a_client_that_asks_for_nothing_is_the_original_s_to_the_byte() -> None:
+def test_the_answer_to_a_client_that_asks_for_nothing_is_the_originals_to_the_byte() -> None:
     who, options = identity(feature_negotiation=True), Options()
     assert answer(who, negotiate(who, options), options) == (
         b'{"max_rdy_count":2500,"version":"1.3.0","max_msg_timeout":900000,"msg_timeout":60000,"tls_v1":false,'
@@ -188,7 +188,7 @@ def test_the_answer_to_a_client_that_asks_for_nothing_is_the_original_s_to_the_b
     )
 
 
-def test_the_answer_tells_the_client_s_values_and_the_server_s_place() -> None:
+def test_the_answer_tells_the_clients_values_and_the_servers_place() -> None:
     who = identity(
         feature_negotiation=True,
         msg_timeout=1500,

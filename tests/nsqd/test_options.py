@@ -1,0 +1,159 @@
+"""nsqd's flags and keys: names and defaults are the original's; what can't be meant is refused at once."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import zlib
+from pathlib import Path
+
+import pytest
+
+from nsqcore.version import banner
+from nsqd.options import Options, command_line, physical_memory
+
+# Flag, TOML key, a value to give, the option's name, the default, the value's effect.
+FLAGS: list[tuple[str, str, str, str, object, object]] = [
+    ("log-level", "log_level", "debug", "log_level", "INFO", "debug"),
+    ("log-prefix", "log_prefix", "x", "log_prefix", "[nsqd] ", "x"),
+    ("tcp-address", "tcp_address", ":1", "tcp_address", "0.0.0.0:4150", ":1"),
+    ("http-address", "http_address", "", "http_address", "0.0.0.0:4151", ""),
+    ("broadcast-address", "broadcast_address", "x", "broadcast_address", socket.gethostname(), "x"),
+    ("broadcast-tcp-port", "broadcast_tcp_port", "1", "broadcast_tcp_port", 0, 1),
+    ("broadcast-http-port", "broadcast_http_port", "1", "broadcast_http_port", 0, 1),
+    ("lookupd-tcp-address", "nsqlookupd_tcp_addresses", "a:1", "nsqlookupd_tcp_addresses", [], ["a:1"]),
+    ("http-client-connect-timeout", "http_client_connect_timeout", "1s", "http_client_connect_timeout", 2e9, 1e9),
+    ("http-client-request-timeout", "http_client_request_timeout", "1s", "http_client_request_timeout", 5e9, 1e9),
+    ("topology-region", "topology_region", "x", "topology_region", "", "x"),
+    ("topology-zone", "topology_zone", "x", "topology_zone", "", "x"),
+    ("data-path", "data_path", "x", "data_path", "", "x"),
+    ("mem-queue-size", "mem_queue_size", "0", "mem_queue_size", 10000, 0),
+    ("mem-queue-bytes", "mem_queue_bytes", "1", "mem_queue_bytes", 0, 1),
+    ("max-bytes-per-file", "max_bytes_per_file", "1", "max_bytes_per_file", 104857600, 1),
+    ("sync-every", "sync_every", "0", "sync_every", 2500, 0),
+    ("sync-timeout", "sync_timeout", "1ms", "sync_timeout", 2e9, 1e6),
+    ("msg-timeout", "msg_timeout", "1h15m", "msg_timeout", 60e9, 4500e9),
+    ("max-msg-timeout", "max_msg_timeout", "1s", "max_msg_timeout", 900e9, 1e9),
+    ("max-msg-size", "max_msg_size", "0x10", "max_msg_size", 1048576, 16),
+    ("max-req-timeout", "max_req_timeout", "0", "max_req_timeout", 3600e9, 0),
+    ("max-body-size", "max_body_size", "1_000", "max_body_size", 5242880, 1000),
+    ("max-heartbeat-interval", "max_heartbeat_interval", "1s", "max_heartbeat_interval", 60e9, 1e9),
+    ("max-rdy-count", "max_rdy_count", "1", "max_rdy_count", 2500, 1),
+    ("max-output-buffer-size", "max_output_buffer_size", "64", "max_output_buffer_size", 65536, 64),
+    ("max-output-buffer-timeout", "max_output_buffer_timeout", "1s", "max_output_buffer_timeout", 30e9, 1e9),
+    ("min-output-buffer-timeout", "min_output_buffer_timeout", "1ms", "min_output_buffer_timeout", 25e6, 1e6),
+    ("output-buffer-timeout", "output_buffer_timeout", "1s", "output_buffer_timeout", 250e6, 1e9),
+    ("max-channel-consumers", "max_channel_consumers", "1", "max_channel_consumers", 0, 1),
+    ("node-id", "id", "1023", "node_id", None, 1023),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flag", "key", "text", "name", "default", "value"), FLAGS, ids=[f[0] for f in FLAGS]
+)
+def test_a_flag_has_the_originals_name_key_and_default(
+    flag: str, key: str, text: str, name: str, default: object, value: object, tmp_path: Path
+) -> None:
+    if default is not None:
+        assert getattr(Options(), name) == default
+    given, _ = command_line().parse([f"--{flag}={text}"])
+    assert given == {name: value}
+    config = tmp_path / "nsqd.cfg"
+    config.write_text(f'{key} = "{text}"\n')
+    found, ignored = command_line().read_config(str(config))
+    assert (found, ignored) == ({name: value}, [])
+
+
+def test_there_are_no_other_flags() -> None:
+    assert sorted(command_line().flags) == sorted(flag for flag, *_ in FLAGS)
+
+
+def test_the_default_node_id_is_the_originals_checksum_of_the_host_name() -> None:
+    digest = hashlib.md5(socket.gethostname().encode(), usedforsecurity=False).digest()
+    assert Options().node_id == zlib.crc32(digest) % 1024
+
+
+def test_the_memory_budget_is_half_of_the_memory_unless_given() -> None:
+    assert Options().memory_budget == physical_memory() // 2
+    assert Options(mem_queue_bytes=5).memory_budget == 5
+
+
+def test_flags_that_the_original_ignores_are_accepted() -> None:
+    assert command_line().parse(["--verbose", "--worker-id", "--verbose=false"]) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        ("--bogus", "flag provided but not defined: -bogus"),
+        ("--msg-timeout", "flag needs an argument: -msg-timeout"),
+        ("--mem-queue-size=abc", 'invalid value "abc" for flag -mem-queue-size: parse error'),
+        ("-msg-timeout=5", 'invalid value "5" for flag -msg-timeout: parse error'),
+        ("--worker-id=5", 'invalid boolean value "5" for -worker-id: parse error'),
+        (
+            "--log-level=bogus",
+            "invalid value \"bogus\" for flag -log-level: invalid log level 'bogus' (debug, info, warn, error, fatal)",
+        ),
+        ("--node-id=1024", 'invalid value "1024" for flag -node-id: want 0 to 1023'),
+        ("--node-id=-1", 'invalid value "-1" for flag -node-id: want 0 to 1023'),
+        ("--mem-queue-size=-1", 'invalid value "-1" for flag -mem-queue-size: want 0 or more'),
+        ("--max-channel-consumers=-1", 'invalid value "-1" for flag -max-channel-consumers: want 0 or more'),
+        ("--max-msg-size=0", 'invalid value "0" for flag -max-msg-size: want 1 or more'),
+        ("--max-rdy-count=0", 'invalid value "0" for flag -max-rdy-count: want 1 or more'),
+        ("--max-body-size=0", 'invalid value "0" for flag -max-body-size: want 1 or more'),
+    ],
+)
+def test_a_bad_flag_ends_the_start_with_a_line_about_it_and_the_usage(
+    argument: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        command_line().load([argument])
+    assert end.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[:2] == [line, "Usage of nsqd:"]
+
+
+@pytest.mark.parametrize("flag", ["sync-timeout", "output-buffer-timeout", "msg-timeout", "max-msg-timeout"])
+def test_times_that_would_crash_the_original_are_refused(flag: str) -> None:
+    with pytest.raises(SystemExit):
+        command_line().load([f"--{flag}=0"])
+
+
+@pytest.mark.parametrize(
+    ("toml", "line"),
+    [
+        ("id = 1024", "failed parsing id 1024"),
+        ("id = 1.5", "failed parsing id 1.5"),
+        ('msg_timeout = "5"', "failed parsing msg_timeout 5"),
+        ('log_level = "bogus"', "failed parsing log_level bogus"),
+        ("mem_queue_size = true", "failed parsing mem_queue_size true"),
+    ],
+)
+def test_a_bad_value_in_the_config_file_is_fatal(
+    toml: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "nsqd.cfg"
+    config.write_text(toml)
+    with pytest.raises(SystemExit) as end:
+        command_line().load([f"--config={config}"])
+    assert end.value.code == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("[nsqd] ")
+    assert first.endswith(f" FATAL: {line}")
+    assert toml.partition(" ")[0] in second
+
+
+def test_integers_for_times_in_the_config_file_are_milliseconds(tmp_path: Path) -> None:
+    config = tmp_path / "nsqd.cfg"
+    config.write_text('msg_timeout = 1500\nnsqlookupd_tcp_addresses = "a:1,b:2"\n')
+    found, _ = command_line().read_config(str(config))
+    assert found == {"msg_timeout": 1_500_000_000, "nsqlookupd_tcp_addresses": ["a:1", "b:2"]}
+
+
+def test_the_version_has_the_originals_form(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        command_line().load(["--version", "--config=/not/looked/at"])
+    assert end.value.code in (None, 0)
+    assert capsys.readouterr().out == f"{banner('nsqd')}\n"
+    assert banner("nsqd").startswith("nsqd v1.3.0 (built w/")
