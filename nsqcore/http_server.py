@@ -30,6 +30,8 @@ API_HEADERS = {"X-Nsq-Content-Type": "nsq; version=1.0"}
 JSON_TYPE = "application/json; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
 _protocol_log = logging.getLogger(f"{__name__}.protocol")
+MAX_HEAD = 1 << 20
+"""Bytes of a request line or of a header; Go takes as much of a whole head."""
 KEEP_ALIVE_S = 3600.0
 """How long an idle connection is kept: the originals keep it for ever, and clients rely on long."""
 
@@ -115,6 +117,7 @@ def make_runner(
         return response
 
     app.router.add_route("*", "/{tail:.*}", dispatch)
+    app.on_response_prepare.append(_anonymous)
     return web.AppRunner(
         app,
         access_log=None,
@@ -123,7 +126,13 @@ def make_runner(
         keepalive_timeout=KEEP_ALIVE_S,
         handle_signals=False,
         shutdown_timeout=1.0,
+        max_line_size=MAX_HEAD,
+        max_field_size=MAX_HEAD,
     )
+
+
+async def _anonymous(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall("Server", None)  # the originals do not say what they are made of
 
 
 def _refuse(request: web.Request, error: HttpError, plain: bool) -> web.StreamResponse:

@@ -16,7 +16,7 @@ from nsqcore.wire.frames import CLOSE_WAIT, ID_SIZE
 from nsqd import bulk, identify
 from nsqd.client import State
 from nsqd.errors import BatchError, FatalError, ProtocolError, Refused
-from nsqd.frames import BatchDecoder
+from nsqd.frames import BatchDecoder, check_count
 from nsqd.in_flight import InFlight
 from nsqd.session import Session
 from nsqd.topic import Topic
@@ -334,6 +334,8 @@ def _mpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -
         raise FatalError("E_BAD_BODY", f"MPUB body too big {size} > {options.max_body_size}")
     stop = at + 4 + size
     if stop > end:
+        if end - at >= 8:
+            _check_count(buf, at + 4, options.max_body_size)
         return -stop
     work = _publish_batch(session, topic, words[1], buf, at + 4, stop)
     try:
@@ -342,6 +344,14 @@ def _mpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -
         return stop
     session.go_on_later(work)
     return stop
+
+
+def _check_count(buf: bytes, at: int, max_body_size: int) -> None:
+    """Refuses an impossible count before the rest of the body is waited for."""
+    try:
+        check_count(buf, at, max_body_size)
+    except BatchError as e:
+        raise _batch_refusal(e) from None
 
 
 def _publish_batch(

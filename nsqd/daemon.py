@@ -120,8 +120,8 @@ class Nsqd:
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
-        for listener in self._listeners:
-            log.info("closing %s", address_of(listener))
+        for word, listener in zip(("TCP", "HTTP"), self._listeners, strict=False):
+            log.info("%s: closing %s", word, address_of(listener))
         for server in self._servers:
             server.close()
         if self._lookups is not None:

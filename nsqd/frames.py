@@ -92,6 +92,14 @@ class FrameBuilder:
         return Batch(frames, total + FRAME_OVERHEAD * len(frames), largest + FRAME_OVERHEAD)
 
 
+def check_count(data: bytes, at: int, max_body_size: int) -> int:
+    """The count that a batch begins with; raises BatchError for one that no body can hold."""
+    count: int = _I32.unpack_from(data, at)[0]
+    if not 0 < count <= (max_body_size - 4) // 5:
+        raise BatchError("BODY", f"invalid message count {count}")
+    return count
+
+
 class BatchDecoder:
     """Decodes the body of an MPUB from its count on: ``count`` times a length and a message.
 
@@ -105,9 +113,7 @@ class BatchDecoder:
         """``data[at:end]`` is the count and the messages; raises BatchError when the count is impossible."""
         if end - at < 4:
             raise BatchError("BODY", "failed to read message count")
-        (count,) = _I32.unpack_from(data, at)
-        if not 0 < count <= (max_body_size - 4) // 5:
-            raise BatchError("BODY", f"invalid message count {count}")
+        count = check_count(data, at, max_body_size)
         self._ids = builder.ids
         self._data, self._start, self._at, self._end = data, at + 4, at + 4, end
         self._left = count

@@ -18,7 +18,7 @@ from nsqd import publish, stats
 from nsqd.broker import Broker
 from nsqd.channel import Channel
 from nsqd.client import Client
-from nsqd.errors import Refused
+from nsqd.errors import Refused, go_error
 from nsqd.ticket import Ticket
 from nsqd.topic import Topic
 
@@ -68,7 +68,7 @@ class HttpApi:
 
     def _health(self) -> str:
         error = self._broker.disk.error
-        return "OK" if error is None else f"NOK - {error}"
+        return "OK" if error is None else f"NOK - {go_error(error)}"
 
     async def ping(self, _: web.Request) -> web.Response:
         """Whether the last write to disk succeeded."""
@@ -112,7 +112,13 @@ class HttpApi:
             return snapshot.text()
         topics: list[bytes] = []
         for n, (topic, channels) in enumerate(snapshot.chosen):
-            topics.append(go_json(stats.topic_stats(topic, channels, include_clients=include_clients)))
+            topics.append(
+                go_json(
+                    stats.topic_stats(
+                        topic, channels, include_clients=include_clients, only=args.get("topic", "")
+                    )
+                )
+            )
             if n % STATS_SLICE == STATS_SLICE - 1:
                 await asyncio.sleep(0)
         listed = b"null" if snapshot.unknown_topic else b"[" + b",".join(topics) + b"]"

@@ -46,9 +46,13 @@ class Identity:
     def get(self, key: str, default: V) -> V:
         """The value of ``key`` if it is there; raises FatalError when it has another type than ``default``."""
         value = self._values.get(key, default)
-        if type(value) is not type(default):
+        if type(value) is not type(default) or not _fits_int64(value):
             raise _undecodable()
         return value
+
+
+def _fits_int64(value: object) -> bool:
+    return not isinstance(value, int) or -(1 << 63) <= value < 1 << 63
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -105,6 +109,8 @@ def negotiate(identity: Identity, options: Options) -> Settings:
     elif not 64 <= size <= options.max_output_buffer_size:
         raise _invalid("output buffer size", size)
 
+    if not -(1 << 31) <= asked.sample_rate < 1 << 31:
+        raise _undecodable()
     if not 0 <= asked.sample_rate <= 99:
         raise _invalid("sample rate", asked.sample_rate)
 
@@ -119,7 +125,6 @@ def answer(identity: Identity, settings: Settings, options: Options) -> bytes:
     """What the client is told: ``OK``, or JSON with ``feature_negotiation``."""
     if not identity.get("feature_negotiation", False):
         return b"OK"
-    level = identity.get("deflate_level", 0)
     return go_json(
         {
             "max_rdy_count": options.max_rdy_count,
@@ -128,7 +133,7 @@ def answer(identity: Identity, settings: Settings, options: Options) -> bytes:
             "msg_timeout": settings.msg_timeout,
             "tls_v1": False,
             "deflate": False,
-            "deflate_level": min(level, DEFLATE_LEVEL) if level > 0 else DEFLATE_LEVEL,
+            "deflate_level": DEFLATE_LEVEL,
             "max_deflate_level": DEFLATE_LEVEL,
             "snappy": False,
             "sample_rate": settings.sample_rate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Generator
 
@@ -10,9 +11,10 @@ from nsqcore.wire.frames import ERROR, RESPONSE, encode_frame
 from nsqd.broker import Broker
 from nsqd.channel import Channel
 from nsqd.client import Client
-from nsqd.errors import FatalError, ProtocolError
+from nsqd.errors import FatalError, ProtocolError, go_error
 from nsqd.ticket import Ticket
 
+log = logging.getLogger(__name__)
 OK_FRAME = encode_frame(RESPONSE, b"OK")
 
 
@@ -68,6 +70,7 @@ class Session:
 
     def refuse(self, error: ProtocolError) -> None:
         """An error frame, in its turn; a fatal one is the last answer."""
+        log.error("[%s] - %s", self.client.remote_address, error)
         self._add(encode_frame(ERROR, error.wire))
         if isinstance(error, FatalError):
             self.over = True
@@ -109,7 +112,7 @@ class Session:
                 held.clear()
                 command, error = first[1], first[0].error
                 self.answers.append(
-                    encode_frame(ERROR, f"E_{command}_FAILED {command} failed {error}".encode())
+                    encode_frame(ERROR, f"E_{command}_FAILED {command} failed {go_error(error)}".encode())
                 )
                 self.over = True
                 break

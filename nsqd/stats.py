@@ -52,7 +52,8 @@ _NO_TLS: Json = {
 }
 
 
-def _producer(client: Client, topic: str) -> Json:
+def _with_counts(client: Client, topic: str) -> Json:
+    """A client with what it published; of the filtered topic alone if there is one."""
     stats = client_stats(client)
     shown = (
         {topic: client.published[topic]} if topic in client.published else {} if topic else client.published
@@ -62,8 +63,8 @@ def _producer(client: Client, topic: str) -> Json:
     return stats | _NO_TLS
 
 
-def channel_stats(channel: Channel, *, include_clients: bool) -> Json:
-    """One channel."""
+def channel_stats(channel: Channel, *, include_clients: bool, topic: str = "") -> Json:
+    """One channel; ``topic`` is the filter."""
     stats: Json = {
         "channel_name": channel.name,
         "depth": channel.depth,
@@ -78,17 +79,17 @@ def channel_stats(channel: Channel, *, include_clients: bool) -> Json:
         "requeue_count": channel.requeue_count,
         "timeout_count": channel.timeout_count,
         "client_count": len(channel.clients),
-        "clients": [client_stats(c) | _NO_TLS for c in channel.clients] if include_clients else None,
+        "clients": [_with_counts(c, topic) for c in channel.clients] if include_clients else None,
         "paused": channel.paused,
         "e2e_processing_latency": NO_LATENCY,
     }
 
 
-def topic_stats(topic: Topic, channels: Iterable[Channel], *, include_clients: bool) -> Json:
-    """One topic with these of its channels."""
+def topic_stats(topic: Topic, channels: Iterable[Channel], *, include_clients: bool, only: str = "") -> Json:
+    """One topic with these of its channels; ``only`` is the topic filter."""
     return {
         "topic_name": topic.name,
-        "channels": [channel_stats(c, include_clients=include_clients) for c in channels],
+        "channels": [channel_stats(c, include_clients=include_clients, topic=only) for c in channels],
         "depth": topic.depth,
         "backend_depth": topic.queue.backend_depth,
         "message_count": topic.message_count,
@@ -161,7 +162,7 @@ class Snapshot:
         self.unknown_topic = bool(topic) and topic.encode("utf-8", "surrogateescape") not in broker.topics
         self.include_clients = include_clients
         self.producers = (
-            [_producer(c, topic) for c in clients if c.published]
+            [_with_counts(c, topic) for c in clients if c.published]
             if include_clients and not self.unknown_topic
             else []
         )

@@ -128,6 +128,7 @@ class Reception:
             member.begin_close()
         for message in self.intake.end():
             message.source.hand_back(message)
+        self._news.set()
         self._close_wait = asyncio.get_running_loop().call_later(CLOSE_WAIT_TIMEOUT, self._close_wait_over)
 
     async def close(self, drain: float) -> None:
@@ -183,7 +184,7 @@ class Reception:
         def known() -> bool:
             asked = self._discovery is None or self._discovery.polled.is_set()
             decided = asked and all(member.decided for member in members)
-            return decided or self._joined or self.life.failed
+            return decided or self._joined or self.life.failed or self.intake.ended
 
         await self._until(known)
         if self.life.failed:

@@ -422,3 +422,20 @@ async def test_a_dropped_connection_while_subscribing_is_tried_again(
         async with make(nsqd.address, reconnect=QUICK):
             await nsqd.expect(*OPENING, *OPENING, "RDY 1")
     assert "can't receive t/c" in caplog.text
+
+
+@pytest.mark.parametrize("lookup", [False, True])
+async def test_stopping_a_consumer_that_is_still_opening_ends_it(lookup: bool) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    def keep(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)  # accepted, and never answered
+
+    async with await asyncio.start_server(keep, "127.0.0.1", 0) as silent:
+        address = "127.0.0.1:%d" % silent.sockets[0].getsockname()[1]
+        consumer = Consumer("t", "c", Lookup(f"http://{address}") if lookup else address)
+        asyncio.get_running_loop().call_later(0.05, consumer.stop)
+        async with asyncio.timeout(5), consumer:
+            assert [message async for message in consumer] == []
+        for writer in writers:
+            writer.close()

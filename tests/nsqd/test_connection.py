@@ -364,7 +364,9 @@ async def test_publishing_without_a_data_folder_fails_and_works_again_with_one(t
         client.send(encode_pub("t", b"x"))
         kind, data = await client.frame()
         assert kind == ERROR
-        assert b"No such file or directory" in data
+        assert data == b"E_PUB_FAILED PUB failed open %s: no such file or directory" % (
+            bytes(folder / "t.diskqueue.000000.dat")
+        )
         assert (await node.request("GET", "/ping")).status == 500
         (tmp_path / "gone").rename(folder)
         await node.publish("t", b"x")

@@ -202,13 +202,19 @@ def test_the_answer_tells_the_clients_values_and_the_servers_place() -> None:
     )
     assert answer(who, negotiate(who, OPTIONS), OPTIONS) == (
         b'{"max_rdy_count":77,"version":"1.3.0","max_msg_timeout":30000,"msg_timeout":1500,"tls_v1":false,'
-        b'"deflate":false,"deflate_level":3,"max_deflate_level":6,"snappy":false,"sample_rate":7,'
+        b'"deflate":false,"deflate_level":6,"max_deflate_level":6,"snappy":false,"sample_rate":7,'
         b'"auth_required":false,"output_buffer_size":1,"output_buffer_timeout":0,"topology_region":"eu",'
         b'"topology_zone":"a\\u0026b"}'
     )
 
 
-@pytest.mark.parametrize(("asked", "told"), [(-3, 6), (0, 6), (1, 1), (6, 6), (9, 6)])
-def test_the_deflate_level_is_told_within_its_limit(asked: int, told: int) -> None:
+@pytest.mark.parametrize("asked", [-3, 0, 1, 6, 9])
+def test_a_deflate_level_is_not_taken_over_when_deflate_is_not_granted(asked: int) -> None:
     who = identity(feature_negotiation=True, deflate_level=asked)
-    assert json.loads(answer(who, negotiate(who, OPTIONS), OPTIONS))["deflate_level"] == told
+    assert json.loads(answer(who, negotiate(who, OPTIONS), OPTIONS))["deflate_level"] == 6
+
+
+@pytest.mark.parametrize("body", [b'{"sample_rate":2147483648}', b'{"msg_timeout":9223372036854775808}'])
+def test_numbers_that_go_can_not_hold_are_no_json_to_it(body: bytes) -> None:
+    with pytest.raises(FatalError, match="E_BAD_BODY IDENTIFY failed to decode JSON body"):
+        negotiate(Identity(body), OPTIONS)
