@@ -432,7 +432,7 @@ async def test_stopping_a_consumer_that_is_still_opening_ends_it(lookup: bool) -
         writers.append(writer)  # accepted, and never answered
 
     async with await asyncio.start_server(keep, "127.0.0.1", 0) as silent:
-        address = "127.0.0.1:%d" % silent.sockets[0].getsockname()[1]
+        address = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
         consumer = Consumer("t", "c", Lookup(f"http://{address}") if lookup else address)
         asyncio.get_running_loop().call_later(0.05, consumer.stop)
         async with asyncio.timeout(5), consumer:
