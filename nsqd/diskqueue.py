@@ -67,6 +67,7 @@ class DiskQueue:
         self._read = self._write = Position(disk.removals.get(name, 0), 0)
         if name not in disk.removals:  # else what is there belongs to a queue that is being removed
             self._recover(segments)
+        self._unproven: Position | None = self._read  # an earlier life's word; no record was seen there yet
 
     def _recover(self, segments: Sequence[int]) -> None:
         self.depth, self._read, self._write, as_stored = recover(self._files, segments)
@@ -232,6 +233,8 @@ class DiskQueue:
             damage = self._read_ahead(at, length)
             if damage:
                 self._report(at, damage)
+                if self._unproven == at and self._goes_back(at):
+                    return True
                 bad = self._files.set_aside(at.file)
                 log.warning(
                     "DISKQUEUE(%s) jump to next file and saving bad file as %s", self._files.name, bad
@@ -274,6 +277,18 @@ class DiskQueue:
             raise
         self._chunk_at = 0
         return "" if len(self._chunk) >= needed else f"the file ends before {at.offset + needed}"
+
+    def _goes_back(self, at: Position) -> bool:
+        """Whether it is the position that is wrong, not the segment: then reading goes on with the record before it."""
+        self._unproven = None
+        start = self._files.boundary(at)
+        if start == at.offset:
+            return False
+        log.warning("DISKQUEUE(%s) no record begins there: going back to %d", self._files.name, start)
+        self._forget_read_ahead()
+        self._read = Position(at.file, start)
+        self._recount()
+        return True
 
     def _next_number(self, missing: int) -> int:
         """The first segment behind one that is missing; many may be."""

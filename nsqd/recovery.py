@@ -44,7 +44,8 @@ def recover(files: QueueFiles, segments: Sequence[int]) -> Recovered:
         log.error("DISKQUEUE(%s) failed to retrieveMetaData - %s", files.name, e)
     else:
         size = files.size(write.file)
-        if size == write.offset and _fits(depth, read, write, segments):
+        misplaced = read.offset > files.size(read.file)
+        if size == write.offset and not misplaced and _fits(depth, read, write, segments):
             return Recovered(depth, read, write, as_stored=True)
         log.warning(
             "DISKQUEUE(%s) metadata writePos %d %s file size of %d, skipping to new file",
@@ -52,6 +53,8 @@ def recover(files: QueueFiles, segments: Sequence[int]) -> Recovered:
         )  # fmt: skip
         if read > write:
             read = _START
+        elif misplaced:
+            read = Position(read.file, 0)
     write = Position(segments[-1] + 1 if segments else 0, 0)
     left = [number for number in segments if number >= read.file]
     if read.file not in left:

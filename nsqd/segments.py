@@ -55,6 +55,20 @@ class QueueFiles:
         except FileNotFoundError:
             return 0
 
+    def boundary(self, at: Position) -> int:
+        """The last place at or before ``at`` where a record begins, by the lengths from the segment's start on.
+
+        Reads all of them; raises OSError.
+        """
+        start = 0
+        with self.path(at.file).open("rb") as file:
+            while len(head := file.read(4)) == 4:
+                end = start + 4 + _I32.unpack(head)[0]
+                if end < start + 4 + RECORD_OVERHEAD or end > at.offset:
+                    break
+                start = file.seek(end)
+        return start
+
     def open_for_writing(self, at: Position) -> int:
         """A descriptor of the segment; a new segment starts empty, whatever an earlier failure left there."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if at.offset else os.O_TRUNC)
