@@ -79,6 +79,7 @@ class RawSocket(asyncio.Protocol):
         self.lost: BaseException | None = None
         """Why the connection broke, if it did not end in order."""
         self._news = asyncio.Event()
+        self._gone = asyncio.Event()
 
     @classmethod
     async def open(cls, address: tuple[str, int]) -> Self:
@@ -101,6 +102,7 @@ class RawSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended, self.lost = True, exc
         self._news.set()
+        self._gone.set()
 
     @property
     def name(self) -> str:
@@ -143,6 +145,11 @@ class RawSocket(asyncio.Protocol):
     def close(self) -> None:
         """Ends the connection in order; twice is fine."""
         self.transport.close()
+
+    async def gone(self) -> None:
+        """Our socket is closed too, whoever closed it."""
+        async with asyncio.timeout(DEADLINE_S):
+            await self._gone.wait()
 
     def drop(self) -> None:
         """Ends the connection as a crash would."""
