@@ -313,8 +313,8 @@ async def test_a_topic_deleted_while_it_ends_costs_the_others_nothing(start: Ope
     for name in (b"a", b"b", b"c"):
         put(broker.topic(name), broker, name)
     closing = asyncio.ensure_future(broker.close())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    while not broker.topics[b"a"].exiting:
+        await asyncio.sleep(0)
     broker.delete_topic(broker.topics[b"b"])
     assert await closing
     broker = start()
