@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +23,6 @@ SIZE = OVERHEAD + 4
 PER_FILE, FILES = 3, 4
 MESSAGES = [b"%04d" % n for n in range(PER_FILE * FILES)]
 NEW = b"new!"
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Damage is logged, a thousand times here."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @dataclass(frozen=True)
