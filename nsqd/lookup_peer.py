@@ -84,11 +84,9 @@ class LookupPeer:
         answer = await self._answer(reader)
         if answer == b"E_INVALID":
             raise ValueError("nsqlookupd refused IDENTIFY")
-        info = json.loads(answer)
-        host, port = info["broadcast_address"], int(info["http_port"])
-        if not host:
+        self.http_address = _http_address(answer)
+        if not self.http_address:
             log.error("LOOKUPD(%s): no broadcast address", self.address)
-        self.http_address = f"{f'[{host}]' if ':' in host else host}:{port}"
         log.info("LOOKUPD(%s): peer info %s", self.address, answer.decode("utf-8", "replace"))
         while not self._commands.empty():
             self._commands.get_nowait()
@@ -124,3 +122,17 @@ class LookupPeer:
             if not 0 <= size <= self._max_answer:
                 raise ValueError(f"answer of {size} bytes is not in 0 to {self._max_answer}")
             return await reader.readexactly(size)
+
+
+def _http_address(answer: bytes) -> str:
+    """Where a nsqlookupd says that its HTTP API is; empty when it does not say so. Raises ValueError."""
+    try:
+        info = json.loads(answer)
+    except RecursionError:
+        raise ValueError("answer to IDENTIFY is nested too deeply") from None
+    if not isinstance(info, dict):
+        raise ValueError("answer to IDENTIFY is not a JSON object")
+    host, port = info.get("broadcast_address", ""), info.get("http_port", 0)
+    if not isinstance(host, str) or not isinstance(port, int):
+        raise ValueError("answer to IDENTIFY has a broadcast_address or http_port of the wrong type")
+    return f"{f'[{host}]' if ':' in host else host}:{port}" if host else ""
