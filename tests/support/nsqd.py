@@ -61,7 +61,7 @@ UNKNOWN_ID = b"0" * 16
 """The id of no message."""
 
 
-def shown(data: bytes) -> str:
+def shown(data: bytes | bytearray) -> str:
     """Bytes for an error message: the first of them when they are many."""
     return (
         repr(bytes(data)) if len(data) <= 200 else f"{bytes(data[:200])!r} and {len(data) - 200} bytes more"
