@@ -111,6 +111,9 @@ class DiskQueue:
             self._write_run(records, size)
         except OSError as e:
             self._write_failed(start, e)
+            if len(entries) == 1:
+                entries[0][2](e)
+                return
             for each, _, stored in entries:  # a write fails exactly its publishers: some may still fit
                 self._write_apart(each, stored)
             return

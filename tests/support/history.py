@@ -68,8 +68,13 @@ def stats(daemon: DaemonProcess) -> dict[str, dict[str, Any]]:
 async def connect(address: str) -> RawClient:
     """A client that has said hello."""
     client = await RawClient.open(cast(tuple[str, int], tuple(parse_host_port(address))))
+    opened.append(client)
     client.send(MAGIC_V2)
     return client
+
+
+opened: list[RawClient] = []
+"""Every client since the test began; it is closed with the test."""
 
 
 async def part(*clients: RawClient) -> None:
