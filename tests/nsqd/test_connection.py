@@ -17,23 +17,10 @@ from tests.support.clock import Clock
 from tests.support.nsqd import Node, RawClient, eventually
 
 
-async def end_of(node: Node, client: RawClient) -> Connection:
-    """nsqd's end of a client's connection."""
-    found: list[Connection] = []
-
-    def find() -> bool:
-        there = node.nsqd._connections._open
-        found[:] = [c for c in there if c.client.remote_address == client.name]
-        return bool(found)
-
-    await eventually(find)
-    return found[0]
-
-
 async def beating_client(node: Node, interval: int) -> tuple[RawClient, Clock]:
     """A client with that heartbeat interval (ms), and the clock that its connection goes by."""
     client = await node.connect(magic=b"")
-    end = await end_of(node, client)
+    end = await node.end_of(client)
     clock = Clock()
     end._loop, end._now, end._heard = clock.loop, clock.time, clock.time()
     client.send(MAGIC_V2)
@@ -59,7 +46,7 @@ async def test_a_stream_that_ends_inside_the_magic_is_closed_without_a_word(node
 
 async def test_the_magic_may_come_in_pieces_and_together_with_commands(node: Node) -> None:
     client = await node.connect(b" ")
-    end = await end_of(node, client)
+    end = await node.end_of(client)
     await eventually(lambda: end._have == 1)
     client.send(b" V")
     await eventually(lambda: end._have == 3)
@@ -78,7 +65,7 @@ async def test_a_connection_without_magic_is_closed_after_a_while(
 
 async def test_with_the_magic_there_is_time(node: Node) -> None:
     client = await node.connect()
-    end = await end_of(node, client)
+    end = await node.end_of(client)
     await eventually(lambda: end._greeted)
     assert end._timer is not None
     left = end._timer.when() - asyncio.get_running_loop().time()
@@ -90,7 +77,7 @@ async def test_with_the_magic_there_is_time(node: Node) -> None:
 
 async def test_a_client_that_says_nothing_for_two_intervals_is_closed_without_a_word(node: Node) -> None:
     client, clock = await beating_client(node, 1000)
-    end = await end_of(node, client)
+    end = await node.end_of(client)
     clock.advance(1)
     await client.expect_heartbeat()
     clock.advance(0.99)
@@ -110,7 +97,7 @@ async def test_heartbeats_come_in_real_time(node: Node) -> None:
 
 async def test_nop_keeps_a_connection_alive(node: Node) -> None:
     client, clock = await beating_client(node, 1000)
-    end = await end_of(node, client)
+    end = await node.end_of(client)
     for _ in range(10):
         clock.advance(0.9)
         client.nop()
@@ -178,7 +165,7 @@ def unsent(end: Connection) -> int:
 
 async def test_a_slow_consumer_holds_up_nobody_and_costs_a_bounded_amount_of_memory(node: Node) -> None:
     slow, quick = await node.subscribe("t", "slow", rdy=2500), await node.subscribe("t", "quick", rdy=2500)
-    end = await end_of(node, slow)
+    end = await node.end_of(slow)
     stop_reading(slow, end)
     bodies = [b"%d" % n + b"x" * 200_000 for n in range(100)]
     producer = await node.connect()
@@ -196,7 +183,7 @@ async def test_the_messages_that_a_slow_consumer_can_not_take_go_to_the_others_o
     node: Node,
 ) -> None:
     slow, quick = await node.subscribe("t", "c", rdy=2500), await node.subscribe("t", "c")
-    end = await end_of(node, slow)
+    end = await node.end_of(slow)
     stop_reading(slow, end)
     bodies = [b"%03d" % n + b"x" * 200_000 for n in range(100)]
     producer = await node.connect()
@@ -214,7 +201,7 @@ async def test_a_consumer_that_reads_nothing_for_a_heartbeat_interval_is_cut_off
     consumer, clock = await beating_client(node, 1000)
     await consumer.sub("t", "c")
     consumer.rdy(2500)
-    end = await end_of(node, consumer)
+    end = await node.end_of(consumer)
     stop_reading(consumer, end)
     producer = await node.connect()
     for _ in range(5):
@@ -234,7 +221,7 @@ async def test_a_consumer_that_reads_nothing_for_a_heartbeat_interval_is_cut_off
 async def test_a_publisher_that_does_not_read_its_answers_is_not_read_either(tmp_path: Path) -> None:
     async with Node(tmp_path, "--mem-queue-size=1000000") as node:
         client = await node.connect()
-        end = await end_of(node, client)
+        end = await node.end_of(client)
         stop_reading(client, end)
         count = 500_000
         client.send(encode_pub("t", b"x") * count)
@@ -253,7 +240,7 @@ async def test_a_consumer_that_provokes_errors_without_end_and_reads_none_is_cut
 ) -> None:
     monkeypatch.setattr(module, "MOST_UNSENT", 2 << 20)
     client = await node.subscribe("t", "c")
-    end = await end_of(node, client)
+    end = await node.end_of(client)
     stop_reading(client, end)
     client.send(b"FIN 0123456789abcdef\n" * 200_000)
     await eventually(lambda: end._ending)
@@ -269,7 +256,7 @@ async def test_a_flood_of_commands_is_obeyed_in_slices_and_buffered_within_bound
 ) -> None:
     monkeypatch.setattr(module, "MOST_UNREAD", 100_000)
     client = await node.connect()
-    end = await end_of(node, client)
+    end = await node.end_of(client)
     client.send(b"NOP\n" * 300_000 + encode_pub("t", b"x"))
     most = turns = 0
     while not client.buffer:
@@ -286,7 +273,7 @@ async def test_commands_behind_a_long_batch_wait_within_bounds(
     monkeypatch.setattr(module, "MOST_UNREAD", 100_000)
     async with Node(tmp_path, "--mem-queue-size=1000000") as node:
         client = await node.connect()
-        end = await end_of(node, client)
+        end = await node.end_of(client)
         client.send(encode_mpub("t", [b"x"] * 300_000) + encode_pub("t", b"y" * 100) * 50_000)
         most = 0
 

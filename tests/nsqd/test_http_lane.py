@@ -1,43 +1,23 @@
-"""The fast lane of HTTP: alone, and beside aiohttp, which must answer and do the same."""
+"""The fast lane of HTTP: what is for it, how it hands over, and clients that are slow."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import tempfile
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-import uvloop
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nsqcore.wire.commands import encode_batch
 from nsqd import http_lane as module
 from nsqd.http_head import read_head
-from nsqd.http_lane import HIGH_WATER, MAX_HEAD, HttpLane, Lanes
-from tests.support.nsqd import DEADLINE_S, Answer, Node, RawHttp, eventually
-
-LIMITS = ("--max-msg-size=50", "--max-body-size=400", "--max-req-timeout=10s")
-
-
-def post(target: str, body: bytes, *headers: str, length: str | None = None) -> bytes:
-    """A request to the byte; ``length`` stands for the whole line of the Content-Length."""
-    lines = [f"POST {target} HTTP/1.1", "Host: nsqd", *headers]
-    lines.append(f"Content-Length: {len(body)}" if length is None else length)
-    return "\r\n".join([*filter(None, lines), "", ""]).encode() + body
-
-
-def lanes_of(node: Node) -> Lanes:
-    lanes = node.nsqd._lanes
-    assert lanes is not None
-    return lanes
+from nsqd.http_lane import HIGH_WATER, MAX_HEAD, HttpLane
+from tests.nsqd.answers import post_bytes
+from tests.support.nsqd import Node, eventually
 
 
 def lane_of(node: Node) -> HttpLane:
     """The only connection that was not handed over."""
-    [lane] = lanes_of(node).open
+    [lane] = node.lanes.open
     return lane
 
 
@@ -52,14 +32,14 @@ def messages(node: Node, topic: str) -> list[bytes]:
 @pytest.mark.parametrize(
     ("request_bytes", "args", "length", "keep_alive"),
     [
-        (post("/pub?topic=t", b"x"), {"topic": "t"}, 1, True),
-        (post("/mpub?topic=t&binary=true", b""), {"topic": "t", "binary": "true"}, 0, True),
-        (post("/pub?topic=a%23b+c&x", b"x"), {"topic": "a#b c", "x": ""}, 1, True),
-        (post("/pub?topic=t", b"x", length="content-length:1"), {"topic": "t"}, 1, True),
-        (post("/pub?topic=t", b"x", length="CONTENT-LENGTH: \t 01 \t"), {"topic": "t"}, 1, True),
-        (post("/pub?topic=t", b"x", "Connection: close"), {"topic": "t"}, 1, False),
-        (post("/pub?topic=t", b"x", "connection: Keep-Alive, CLOSE"), {"topic": "t"}, 1, False),
-        (post("/pub?topic=t", b"x", "Content-Type: text/plain", "X-Y: \xff"), {"topic": "t"}, 1, True),
+        (post_bytes("/pub?topic=t", b"x"), {"topic": "t"}, 1, True),
+        (post_bytes("/mpub?topic=t&binary=true", b""), {"topic": "t", "binary": "true"}, 0, True),
+        (post_bytes("/pub?topic=a%23b+c&x", b"x"), {"topic": "a#b c", "x": ""}, 1, True),
+        (post_bytes("/pub?topic=t", b"x", length="content-length:1"), {"topic": "t"}, 1, True),
+        (post_bytes("/pub?topic=t", b"x", length="CONTENT-LENGTH: \t 01 \t"), {"topic": "t"}, 1, True),
+        (post_bytes("/pub?topic=t", b"x", "Connection: close"), {"topic": "t"}, 1, False),
+        (post_bytes("/pub?topic=t", b"x", "connection: Keep-Alive, CLOSE"), {"topic": "t"}, 1, False),
+        (post_bytes("/pub?topic=t", b"x", "Content-Type: text/plain", "X-Y: \xff"), {"topic": "t"}, 1, True),
     ],
 )
 def test_plain_publishes_are_for_the_lane(
@@ -73,222 +53,37 @@ def test_plain_publishes_are_for_the_lane(
 @pytest.mark.parametrize(
     "head",
     [
-        post("/pub?topic=t", b"", length="Content-Length: 1").replace(b"POST", b"PUT"),
-        post("/pub?topic=t", b"", length="Content-Length: 1").replace(b"1.1", b"1.0"),
-        post("/pub?topic=t", b"", length="Content-Length: 1").replace(b"Host: nsqd\r\n", b""),
-        post("/pub?topic=t", b"", "Host: again", length="Content-Length: 1"),
-        post("/pub?topic=t", b"", "Transfer-Encoding: chunked", length="Content-Length: 1"),
-        post("/pub?topic=t", b"", "Transfer-Encoding: chunked", length=""),
-        post("/pub?topic=t", b"", "transfer-encoding: identity", length="Content-Length: 1"),
-        post("/pub?topic=t", b"", "Expect: 100-continue", length="Content-Length: 1"),
-        post("/pub?topic=t", b"", "Connection: upgrade", "Upgrade: h2c", length="Content-Length: 1"),
-        post("/pub?topic=t", b"", "Content-Length: 1", length="Content-Length: 1"),
-        post("/pub?topic=t", b"", "Content-Length: 1", length="Content-Length: 2"),
-        post("/pub?topic=t", b"", length=""),
-        post("/pub?topic=t", b"", length="Content-Length: 1, 1"),
-        post("/pub?topic=t", b"", length="Content-Length: +1"),
-        post("/pub?topic=t", b"", length="Content-Length: -1"),
-        post("/pub?topic=t", b"", length="Content-Length: 0x1"),
-        post("/pub?topic=t", b"", length="Content-Length: "),
-        post("/pub?topic=t", b"", length="Content-Length: 99999999999999999999999999"),
-        post("/pub?topic=t", b"", length="Content-Length : 1"),
-        post("/pub?topic=t", b""),
-        post("/pub?topic=%", b"", length="Content-Length: 1"),
-        post("/pub/?topic=t", b"", length="Content-Length: 1"),
-        post("/Pub?topic=t", b"", length="Content-Length: 1"),
-        post("http://nsqd/pub?topic=t", b"", length="Content-Length: 1"),
-        post("/topic/create?topic=t", b"", length="Content-Length: 1"),
+        post_bytes("/pub?topic=t", b"", length="Content-Length: 1").replace(b"POST", b"PUT"),
+        post_bytes("/pub?topic=t", b"", length="Content-Length: 1").replace(b"1.1", b"1.0"),
+        post_bytes("/pub?topic=t", b"", length="Content-Length: 1").replace(b"Host: nsqd\r\n", b""),
+        post_bytes("/pub?topic=t", b"", "Host: again", length="Content-Length: 1"),
+        post_bytes("/pub?topic=t", b"", "Transfer-Encoding: chunked", length="Content-Length: 1"),
+        post_bytes("/pub?topic=t", b"", "Transfer-Encoding: chunked", length=""),
+        post_bytes("/pub?topic=t", b"", "transfer-encoding: identity", length="Content-Length: 1"),
+        post_bytes("/pub?topic=t", b"", "Expect: 100-continue", length="Content-Length: 1"),
+        post_bytes("/pub?topic=t", b"", "Connection: upgrade", "Upgrade: h2c", length="Content-Length: 1"),
+        post_bytes("/pub?topic=t", b"", "Content-Length: 1", length="Content-Length: 1"),
+        post_bytes("/pub?topic=t", b"", "Content-Length: 1", length="Content-Length: 2"),
+        post_bytes("/pub?topic=t", b"", length=""),
+        post_bytes("/pub?topic=t", b"", length="Content-Length: 1, 1"),
+        post_bytes("/pub?topic=t", b"", length="Content-Length: +1"),
+        post_bytes("/pub?topic=t", b"", length="Content-Length: -1"),
+        post_bytes("/pub?topic=t", b"", length="Content-Length: 0x1"),
+        post_bytes("/pub?topic=t", b"", length="Content-Length: "),
+        post_bytes("/pub?topic=t", b"", length="Content-Length: 99999999999999999999999999"),
+        post_bytes("/pub?topic=t", b"", length="Content-Length : 1"),
+        post_bytes("/pub?topic=t", b""),
+        post_bytes("/pub?topic=%", b"", length="Content-Length: 1"),
+        post_bytes("/pub/?topic=t", b"", length="Content-Length: 1"),
+        post_bytes("/Pub?topic=t", b"", length="Content-Length: 1"),
+        post_bytes("http://nsqd/pub?topic=t", b"", length="Content-Length: 1"),
+        post_bytes("/topic/create?topic=t", b"", length="Content-Length: 1"),
         b"\0\0\0\0\r\n\r\n",
         b"garbage\r\n\r\n",
     ],
 )
 def test_everything_else_is_not(head: bytes) -> None:
     assert read_head(head) is None
-
-
-# -- beside aiohttp --------------------------------------------------------------------------------
-
-
-class Pair:
-    """Two daemons: one is asked through the lane, the other through aiohttp."""
-
-    def __init__(self, lane: Node, other: Node) -> None:
-        self.lane = lane
-        self.other = other
-
-    async def compare(self, requests: list[bytes]) -> list[Answer]:
-        """Sends requests down one connection each; answers, their order and all effects must be equal."""
-        ours = await self.ask(self.lane, requests, first=b"")
-        theirs = await self.ask(self.other, requests, first=b"GET /ping HTTP/1.1\r\nHost: nsqd\r\n\r\n")
-        assert [told(answer) for answer in ours] == [told(answer) for answer in theirs]
-        assert effects(self.lane) == effects(self.other)
-        return ours
-
-    async def ask(self, node: Node, requests: list[bytes], first: bytes) -> list[Answer]:
-        client = await RawHttp.open(node.http)
-        try:
-            if first:  # the connection is aiohttp's from here on
-                client.send(first)
-                assert (await client.answer()).status == 200
-            client.send(b"".join(requests))
-            return [await final_answer(client) for _ in requests]
-        finally:
-            client.close()
-
-    def forget(self) -> None:
-        """Both daemons are as new."""
-        for node in (self.lane, self.other):
-            for topic in list(node.broker.topics.values()):
-                node.broker.delete_topic(topic)
-
-
-async def final_answer(client: RawHttp) -> Answer:
-    """The next answer but for ``100 Continue``."""
-    while True:
-        answer = await client.answer()
-        if answer.status != 100:
-            return answer
-
-
-def told(answer: Answer) -> tuple[object, ...]:
-    names = ("Content-Type", "X-Nsq-Content-Type", "Content-Length", "Transfer-Encoding", "Allow", "Location")
-    return answer.status, answer.reason, {n: answer.headers.get(n) for n in names}, answer.body
-
-
-def effects(node: Node) -> dict[bytes, tuple[list[bytes], int]]:
-    return {
-        name: ([frame[34:] for frame in topic.queue.memory], len(topic.deferred))
-        for name, topic in node.broker.topics.items()
-    }
-
-
-class Running:
-    """A pair of daemons, and the loop that they and their clients run on, for synchronous tests."""
-
-    def __init__(self, folder: Path) -> None:
-        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        (folder / "lane").mkdir()
-        (folder / "other").mkdir()
-        self._folder = folder
-        self.pair = self._runner.run(self._start())
-
-    async def _start(self) -> Pair:
-        lane, other = Node(self._folder / "lane", *LIMITS), Node(self._folder / "other", *LIMITS)
-        await lane.start()
-        await other.start()
-        return Pair(lane, other)
-
-    def run(self, scenario: Callable[[Pair], Awaitable[object]]) -> None:
-        async def bounded() -> None:
-            async with asyncio.timeout(4 * DEADLINE_S):
-                await scenario(self.pair)
-
-        self.pair.forget()
-        self._runner.run(bounded())
-
-    def close(self) -> None:
-        self._runner.run(self.pair.lane.stop())
-        self._runner.run(self.pair.other.stop())
-        self._runner.close()
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    with tempfile.TemporaryDirectory(prefix="nsq-lane-") as folder:
-        log = logging.getLogger("nsqd")
-        log.setLevel(logging.ERROR)  # what clients sent is not always text that a test report can hold
-        both = Running(Path(folder))
-        yield both
-        both.close()
-        log.setLevel(logging.NOTSET)
-
-
-paths = st.sampled_from(
-    ["/pub"] * 5 + ["/mpub"] * 5 + ["/Pub", "/mpub/", "/%70ub", "/nothing", "/topic/create"]
-)
-TOPICS = ["t", "u", "a.b", "t%23ephemeral", "", "%", "a b", "+", "%20", "\u00e9", "x;y", "t" * 64, "t" * 65]
-OTHERS = ["true", "false", "0", "1", "5000", "10001", "-1", "1e3", "a#b", "a?b", "%00", "%ff", "="]
-values = st.sampled_from(TOPICS) | st.sampled_from(OTHERS)
-names = st.sampled_from(["topic"] * 6 + ["binary", "binary", "defer", "defer", "Topic", "x", ""])
-parameters = st.one_of(
-    st.tuples(names, values).map("=".join), st.sampled_from(["topic=t"] * 5 + ["topic", ""])
-)
-queries = st.lists(parameters, max_size=4).map("&".join).map(lambda q: f"?{q}" if q else q)
-texts = st.lists(st.binary(max_size=12) | st.just(b""), max_size=8).map(b"\n".join)
-batches = st.lists(st.binary(min_size=1, max_size=12), max_size=6).map(encode_batch)
-bodies = st.one_of(
-    texts,
-    batches,
-    batches.map(lambda body: body[:-1]),
-    st.binary(max_size=60),
-    st.integers(45, 55).map(lambda size: b"x" * size),
-    st.integers(395, 405).map(lambda size: b"y\n" * (size // 2)),
-)
-ways = st.sampled_from(
-    ["Content-Length: {}"] * 6
-    + ["content-length:{}", "CONTENT-LENGTH:   {}  ", "Content-Length: 0{}", "Content-Length:\t{}"]
-    + ["Expect: 100-continue\r\nContent-Length: {}", "chunked"]
-)
-FORM = "Content-Type: application/x-www-form-urlencoded"
-EXTRAS = [FORM, "Content-Encoding: gzip", "X-Empty:", "accept: */*", "Connection: keep-alive", "Upgrade: h2c"]
-extras = st.lists(st.sampled_from([*EXTRAS, "User-Agent: \u00e9"]), max_size=2, unique=True)
-
-
-@st.composite
-def requests(draw: st.DrawFn, most: int = 1000) -> bytes:
-    """A request with a body of at most ``most`` bytes."""
-    body, way = draw(bodies.filter(lambda body: len(body) <= most)), draw(ways)
-    target = draw(paths) + draw(queries)
-    if way == "chunked":
-        cut = draw(st.integers(0, len(body)))
-        chunks = [chunk for chunk in (body[:cut], body[cut:]) if chunk]
-        sent = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
-        return post(quoted(target), sent, *draw(extras), length="Transfer-Encoding: chunked")
-    return post(quoted(target), body, *draw(extras), length=way.format(len(body)))
-
-
-def quoted(target: str) -> str:
-    """Blanks and letters beyond ASCII can't stand in a request line: those of a client that escapes them."""
-    return "".join(c if " " < c < "\x7f" else "".join(f"%{b:02X}" for b in c.encode()) for c in target)
-
-
-@given(request=requests())
-@settings(max_examples=300)
-def test_the_lane_and_aiohttp_answer_and_do_the_same(running: Running, request: bytes) -> None:
-    running.run(lambda pair: pair.compare([request]))
-
-
-@given(several=st.lists(requests(most=50), min_size=2, max_size=6))  # what is too long may end a connection
-@settings(max_examples=100)
-def test_a_pipeline_has_the_same_answers_in_the_same_order(running: Running, several: list[bytes]) -> None:
-    running.run(lambda pair: pair.compare(several))
-
-
-@given(request=requests(), cuts=st.lists(st.integers(1, 300), max_size=6))
-@settings(max_examples=100)
-def test_a_request_is_the_same_however_its_bytes_are_cut(
-    running: Running, request: bytes, cuts: list[int]
-) -> None:
-    async def scenario(pair: Pair) -> None:
-        [whole] = await pair.ask(pair.other, [request], first=b"")
-        client = await RawHttp.open(pair.lane.http)
-        known = lanes_of(pair.lane)
-        await eventually(lambda: len(known.open) == 1)
-        [lane] = known.open
-        parts = [request[a:b] for a, b in zip([0, *sorted(cuts)], [*sorted(cuts), len(request)], strict=True)]
-        for part in filter(None, parts):
-            if lane in known.open:
-                lane.data_received(part)
-            else:
-                protocol = lane._transport.get_protocol()
-                assert isinstance(protocol, asyncio.Protocol)
-                protocol.data_received(part)
-        answer = await final_answer(client)
-        client.close()
-        assert told(answer) == told(whole)
-        assert effects(pair.lane) == effects(pair.other)
-
-    running.run(scenario)
 
 
 # -- keeping and closing connections ---------------------------------------------------------------
@@ -318,7 +113,7 @@ async def test_connection_close_is_answered_and_closed(node: Node, target: str) 
 async def test_connection_close_behind_a_write_to_disk_is_answered_and_closed(tmp_path: Path) -> None:
     async with Node(tmp_path, "--mem-queue-size=0") as node:
         client = await node.connect_http()
-        client.send(post("/pub?topic=t", b"1") + post("/pub?topic=t", b"2", "Connection: close"))
+        client.send(post_bytes("/pub?topic=t", b"1") + post_bytes("/pub?topic=t", b"2", "Connection: close"))
         assert [(await client.answer()).headers.get("Connection") for _ in range(2)] == [None, "close"]
         await client.closed()
         assert node.topic("t").depth == 2
@@ -327,7 +122,7 @@ async def test_connection_close_behind_a_write_to_disk_is_answered_and_closed(tm
 async def test_what_is_too_long_is_refused_before_it_is_sent_and_the_connection_closed(node: Node) -> None:
     for length in (1024 * 1024 + 1, 10**14):
         client = await node.connect_http()
-        client.send(post("/pub?topic=t", b"x" * 1_000_000, length=f"Content-Length: {length}"))
+        client.send(post_bytes("/pub?topic=t", b"x" * 1_000_000, length=f"Content-Length: {length}"))
         answer = await client.answer()
         assert (answer.status, answer.body) == (413, b'{"message":"MSG_TOO_BIG"}')
         assert answer.headers["Connection"] == "close"
@@ -342,8 +137,12 @@ async def test_what_was_sent_whole_is_answered_behind_the_end_of_the_stream(
     async with Node(tmp_path, *filter(None, [flag])) as node:
         client = await node.connect_http()
         long = b"\n".join([b"x"] * 30_000)
-        client.send(post("/pub?topic=t", b"1") + post("/mpub?topic=t", long) + post("/pub?topic=t", b"2"))
-        client.send(post("/pub?topic=t", b"3")[:-1])
+        client.send(
+            post_bytes("/pub?topic=t", b"1")
+            + post_bytes("/mpub?topic=t", long)
+            + post_bytes("/pub?topic=t", b"2")
+        )
+        client.send(post_bytes("/pub?topic=t", b"3")[:-1])
         client.send_eof()
         assert [(await client.answer()).body for _ in range(3)] == [b"OK"] * 3
         await client.closed()
@@ -353,8 +152,8 @@ async def test_what_was_sent_whole_is_answered_behind_the_end_of_the_stream(
 async def test_a_client_that_is_gone_leaves_what_it_published_and_nothing_else(node: Node) -> None:
     client = await node.connect_http()
     await client.request("POST", "/pub?topic=t", b"x")
-    client.send(post("/pub?topic=t", b"y")[:-1])
-    lanes = lanes_of(node)
+    client.send(post_bytes("/pub?topic=t", b"y")[:-1])
+    lanes = node.lanes
     await eventually(lambda: bool(lane_of(node)._parts))
     client.drop()
     await eventually(lambda: not lanes.open)
@@ -367,15 +166,15 @@ async def test_a_client_that_is_gone_leaves_what_it_published_and_nothing_else(n
 async def test_a_connection_goes_over_to_aiohttp_at_the_first_other_request_and_stays(node: Node) -> None:
     client = await node.connect_http()
     client.send(
-        post("/pub?topic=t", b"1")
-        + post("/mpub?topic=t", b"2\n3")
+        post_bytes("/pub?topic=t", b"1")
+        + post_bytes("/mpub?topic=t", b"2\n3")
         + b"GET /ping HTTP/1.1\r\nHost: nsqd\r\n\r\n"
-        + post("/pub?topic=t", b"4")
+        + post_bytes("/pub?topic=t", b"4")
     )
     answers = [await client.answer() for _ in range(4)]
     assert [answer.body for answer in answers] == [b"OK"] * 4
     assert messages(node, "t") == [b"1", b"2", b"3", b"4"]
-    assert not lanes_of(node).open
+    assert not node.lanes.open
 
 
 @pytest.mark.parametrize(
@@ -404,21 +203,21 @@ async def test_not_a_byte_is_lost_at_the_hand_over(node: Node, request_bytes: by
 async def test_a_hand_over_waits_for_the_answers_that_wait_for_the_disk(tmp_path: Path) -> None:
     async with Node(tmp_path, "--mem-queue-size=0") as node:
         client = await node.connect_http()
-        client.send(post("/pub?topic=t", b"1") + b"GET /ping HTTP/1.1\r\nHost: nsqd\r\n\r\n")
+        client.send(post_bytes("/pub?topic=t", b"1") + b"GET /ping HTTP/1.1\r\nHost: nsqd\r\n\r\n")
         answers = [await client.answer() for _ in range(2)]
         assert ["X-Nsq-Content-Type" in answer.headers for answer in answers] == [True, False]
-        assert not lanes_of(node).open
+        assert not node.lanes.open
 
 
 async def test_curls_way_to_send_a_large_body_works(node: Node) -> None:
     client = await node.connect_http()
     body = b"x" * 2000
-    client.send(post("/pub?topic=t", b"", "Expect: 100-continue", length="Content-Length: 2000"))
+    client.send(post_bytes("/pub?topic=t", b"", "Expect: 100-continue", length="Content-Length: 2000"))
     assert await client.read(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
     client.send(body)
     assert (await client.answer()).body == b"OK"
     client.send(
-        post("/pub?topic=t", b"", "Transfer-Encoding: chunked", "Expect: 100-continue", length="")
+        post_bytes("/pub?topic=t", b"", "Transfer-Encoding: chunked", "Expect: 100-continue", length="")
         + b"3\r\nabc\r\n"
         + b"2;extension=1\r\nde\r\n0\r\n\r\n"
     )
@@ -434,8 +233,8 @@ async def test_curls_way_to_send_a_large_body_works(node: Node) -> None:
         b"  V2PUB t\n",
         b"POST /pub?topic=t HTTP/1.1\r\nX: " + b"y" * 100_000,
         b"POST /pub?topic=t HTTP/1.1\r\n" + b"X: y\r\n" * 10_000 + b"\r\n",
-        post("/pub?topic=t", b"x", "Content-Length: 1", length="Content-Length: 2"),
-        post("/pub?topic=t", b"x", "Transfer-Encoding: chunked"),
+        post_bytes("/pub?topic=t", b"x", "Content-Length: 1", length="Content-Length: 2"),
+        post_bytes("/pub?topic=t", b"x", "Transfer-Encoding: chunked"),
         b"POST /pub?topic=t HTTP/9.9\r\nHost: nsqd\r\nContent-Length: 1\r\n\r\nx",
         b"POST /pub?topic=t HTTP/1.1\r\nbad\r\nContent-Length: 1\r\n\r\nx",
     ],
@@ -457,8 +256,8 @@ async def test_a_long_batch_is_published_in_slices_and_in_order(tmp_path: Path) 
     async with Node(tmp_path, "--mem-queue-size=1000000") as node:
         lines = [b"%d" % n for n in range(100_000)]
         client, other = await node.connect_http(), await node.connect_http()
-        client.send(post("/mpub?topic=t", b"\n".join(lines)) + post("/pub?topic=t", b"behind"))
-        client.send(post("/mpub?topic=t&binary=true", encode_batch(lines)))
+        client.send(post_bytes("/mpub?topic=t", b"\n".join(lines)) + post_bytes("/pub?topic=t", b"behind"))
+        client.send(post_bytes("/mpub?topic=t&binary=true", encode_batch(lines)))
         between = 0
         while not client.buffer:
             await other.request("POST", "/pub?topic=u", b"x")
@@ -481,7 +280,7 @@ async def test_very_many_requests_in_one_read_are_answered_in_slices(
     monkeypatch.setattr(module, "MAX_REQUESTS", 10)
     async with Node(tmp_path) as node:
         client, other = await node.connect_http(), await node.connect_http()
-        client.send(b"".join(post("/pub?topic=t", b"%d" % n) for n in range(2000)))
+        client.send(b"".join(post_bytes("/pub?topic=t", b"%d" % n) for n in range(2000)))
         between = 0
         while node.broker.topics.get(b"t") is None or node.topic("t").depth < 2000:
             await other.request("POST", "/pub?topic=u", b"x")
@@ -497,8 +296,10 @@ async def test_what_comes_behind_a_long_batch_is_buffered_within_bounds(
     monkeypatch.setattr(module, "MOST_UNREAD", 100_000)
     async with Node(tmp_path, "--mem-queue-size=1000000") as node:
         client = await node.connect_http()
-        client.send(post("/mpub?topic=t", b"x\n" * 200_000) + post("/pub?topic=t", b"y" * 1000) * 5000)
-        await eventually(lambda: bool(lanes_of(node).open))
+        client.send(
+            post_bytes("/mpub?topic=t", b"x\n" * 200_000) + post_bytes("/pub?topic=t", b"y" * 1000) * 5000
+        )
+        await eventually(lambda: bool(node.lanes.open))
         lane, most = lane_of(node), 0
 
         def done() -> bool:
@@ -517,8 +318,8 @@ async def test_a_client_that_does_not_take_its_answers_is_not_read(tmp_path: Pat
         client = await node.connect_http()
         client.transport.pause_reading()
         count = 100_000
-        client.send(post("/pub?topic=t", b"x") * count)
-        await eventually(lambda: bool(lanes_of(node).open))
+        client.send(post_bytes("/pub?topic=t", b"x") * count)
+        await eventually(lambda: bool(node.lanes.open))
         lane = lane_of(node)
         await eventually(lambda: lane._blocked_since > 0)
         assert lane._transport.get_write_buffer_size() < 2 * HIGH_WATER
@@ -534,8 +335,8 @@ async def test_a_client_that_never_takes_its_answers_is_cut_off(tmp_path: Path) 
     async with Node(tmp_path, "--mem-queue-size=1000000") as node:
         client = await node.connect_http()
         client.transport.pause_reading()
-        client.send(post("/pub?topic=t", b"x") * 100_000)
-        lanes = lanes_of(node)
+        client.send(post_bytes("/pub?topic=t", b"x") * 100_000)
+        lanes = node.lanes
         await eventually(lambda: bool(lanes.open))
         lane = lane_of(node)
         await eventually(lambda: lane._blocked_since > 0)
@@ -546,7 +347,7 @@ async def test_a_client_that_never_takes_its_answers_is_cut_off(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "part", [b"P", b"POST /pub?topic=t HTTP/1.1\r\nHo", post("/pub?topic=t", b"xyz")[:-1]]
+    "part", [b"P", b"POST /pub?topic=t HTTP/1.1\r\nHo", post_bytes("/pub?topic=t", b"xyz")[:-1]]
 )
 async def test_a_request_that_does_not_get_finished_is_swept_away(node: Node, part: bytes) -> None:
     client = await node.connect_http()
@@ -577,9 +378,9 @@ async def test_an_idle_connection_is_not_swept_away(node: Node) -> None:
 
 async def test_a_sender_whose_reads_always_end_inside_a_request_is_not_slow(node: Node) -> None:
     client = await node.connect_http()
-    whole = post("/pub?topic=t", b"0123456789")
+    whole = post_bytes("/pub?topic=t", b"0123456789")
     client.send(whole[:-1])
-    await eventually(lambda: bool(lanes_of(node).open) and lane_of(node)._since > 0)
+    await eventually(lambda: bool(node.lanes.open) and lane_of(node)._since > 0)
     lane = lane_of(node)
     lane._since -= module.SLOW_S - 1  # so long it has taken so far
     client.send(whole[-1:] + whole[:-1])
@@ -605,4 +406,4 @@ async def test_a_head_longer_than_the_lane_takes_goes_to_aiohttp(node: Node) -> 
     padding = [f"X-{n}: {'y' * 1000}" for n in range(MAX_HEAD // 1000 + 1)]
     answer = await client.request("POST", "/pub?topic=t", b"x", padding)
     assert (answer.status, answer.body) == (200, b"OK")
-    assert not lanes_of(node).open
+    assert not node.lanes.open
