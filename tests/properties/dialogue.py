@@ -36,7 +36,7 @@ class Command:
     topic: str = "t"
     channel: str = "c"
     number: int = 0
-    """RDY count, delay in ms, message time-out in ms."""
+    """RDY count, delay in ms, message time-out in ms; of a FIN: 1 for a line that ends as on Windows."""
     sizes: tuple[int, ...] = (1,)
     message: int = 0
     """Which of the messages that are known: numbers below 10 are of those that the client holds, 20 is none."""
@@ -161,7 +161,9 @@ class Dialogue:
                 model.requeue(client, key, now + delay_ms / 1000 if delay_ms else None)
         if verb == "REQ":
             return encode_req(message_id, command.number)
-        return encode_fin(message_id) if verb == "FIN" else encode_touch(message_id)
+        if verb == "TOUCH":
+            return encode_touch(message_id)
+        return b"FIN %b\r\n" % message_id if command.number else encode_fin(message_id)
 
     def _choose(self, client: ClientModel, number: int) -> bytes:
         held = [] if client.channel is None else [

@@ -26,7 +26,7 @@ from tests.properties.comparison import Comparison
 from tests.properties.dialogue import MOST_DELAY_MS, MSG_TIMEOUT_S, Command, Dialogue
 from tests.properties.simulation import Event, FakeTransport, SimulatedLoop
 
-LONGEST_S = 5.0
+LONGEST_S = 3.0
 HEARTBEAT_S = 30.0
 _HEARTBEAT_FRAME = encode_frame(RESPONSE, HEARTBEAT)
 
