@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nsqcore.listeners import address_of, bind_tcp
+from nsqcore.listeners import BACKLOG, address_of, bind_tcp
 from nsqcore.version import banner
 from nsqd.broker import Broker
 from nsqd.connection import Connection, Connections
@@ -79,7 +79,7 @@ class Nsqd:
         broker.listener = lookups
 
         self._servers.append(
-            await loop.create_server(lambda: Connection(broker, self._connections), sock=tcp)
+            await loop.create_server(lambda: Connection(broker, self._connections), sock=tcp, backlog=BACKLOG)
         )
         log.info("TCP: listening on %s", address_of(tcp))
         if http is not None:
@@ -106,7 +106,9 @@ class Nsqd:
         assert fallback is not None  # it is, behind setup()
         self._lanes = lanes = Lanes(broker, fallback)
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(lambda: HttpLane(lanes), sock=listener))
+        self._servers.append(
+            await loop.create_server(lambda: HttpLane(lanes), sock=listener, backlog=BACKLOG)
+        )
 
     def _listen(self, address: str) -> socket.socket:
         listener = bind_tcp(address)

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nsqcore.golang import go_json
-from nsqcore.listeners import address_of, bind_tcp
+from nsqcore.listeners import BACKLOG, address_of, bind_tcp
 from nsqcore.version import NSQ_VERSION, banner
 from nsqlookupd.connection import Connection, Connections
 from nsqlookupd.options import Options
@@ -62,7 +62,7 @@ class NsqLookupd:
             return Session(self.registry, remote, greeting)
 
         self._tcp_server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._connections, make_session), sock=self._tcp_listener
+            lambda: Connection(self._connections, make_session), sock=self._tcp_listener, backlog=BACKLOG
         )
         log.info("TCP: listening on %s", address_of(self._tcp_listener))
 
