@@ -19,6 +19,9 @@ class Disk:
     One thread does what blocks (fsync, rename, unlink), in the order it was asked to.
     """
 
+    ending = False
+    """Queues are being closed: no more syncs."""
+
     def __init__(self, *, sync_timeout: float) -> None:
         """``sync_timeout``: seconds after which a queue that changed is synced."""
         self.error: OSError | None = None
@@ -97,7 +100,11 @@ class Disk:
             self.error = None
 
     async def drain(self) -> None:
-        """Returns when all jobs given so far are done, and asks for no more syncs: who drains closes the queues."""
+        """Returns when all jobs given so far are done. From now on nothing is synced: who drains closes the queues.
+
+        A sync that began behind this would store its older positions over those of a closed queue.
+        """
+        self.ending = True
         self._syncs.clear()
         await self._loop.run_in_executor(self._thread, int)
 

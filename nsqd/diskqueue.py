@@ -360,7 +360,7 @@ class DiskQueue:
 
     def sync(self) -> None:
         """Has the disk thread fsync the data, then store the positions; again later if one is under way."""
-        if self._operations and not self._syncing and not self._closed:
+        if self._operations and not (self._syncing or self._closed or self._disk.ending):
             self._syncing = True
             self._operations = 0
             self._positions_stored = None

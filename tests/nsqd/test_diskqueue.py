@@ -255,6 +255,17 @@ def test_so_many_operations_lead_to_a_sync(tmp_path: Path) -> None:
         assert rig.meta.read_bytes() == b"1\n0,80\n0,120\n"
 
 
+def test_nothing_is_synced_any_more_when_queues_are_being_closed(tmp_path: Path) -> None:
+    with Rig(tmp_path, sync_every=1) as rig:
+        queue = rig.open()
+        rig.disk.ending = True
+        rig.put(queue, A, B)
+        queue.sync()
+        assert not rig.disk.jobs
+        queue.close()
+        assert rig.meta.read_bytes() == b"2\n0,0\n0,%d\n" % (2 * SIZE)
+
+
 def test_with_sync_every_0_every_operation_leads_to_one(tmp_path: Path) -> None:
     with Rig(tmp_path, sync_every=0) as rig:
         queue = rig.open()
