@@ -334,8 +334,9 @@ def _mpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -
         raise FatalError("E_BAD_BODY", f"MPUB body too big {size} > {options.max_body_size}")
     stop = at + 4 + size
     if stop > end:
-        if end - at >= 8:
-            _check_count(buf, at + 4, options.max_body_size)
+        if end - at < 8:
+            return -min(at + 8, stop)
+        _check_count(buf, at + 4, options.max_body_size)
         return -stop
     work = _publish_batch(session, topic, words[1], buf, at + 4, stop)
     try:

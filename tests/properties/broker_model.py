@@ -183,6 +183,8 @@ class Model:
         self.longest = longest
         self.used = 0
         """Bytes of queued messages in memory; told by the broker before each step."""
+        self.held = False
+        """The daemon is about to end: nothing more is delivered."""
 
     # -- topics and channels -----------------------------------------------------------------------
 
@@ -282,7 +284,7 @@ class Model:
         channel = client.channel
         if channel is None or client.state != 3:
             raise Violation(f"{client.name} is not subscribed and was sent {key}")
-        if channel.paused or client.blocked:
+        if channel.paused or client.blocked or self.held:
             raise Violation(f"{key} was delivered in spite of a pause, or to a client that does not read")
         if sum(f.earliest > now + EPSILON for f in client.held) >= client.ready:
             raise Violation(f"{client.name} has RDY {client.ready}, holds as many, and was sent {key}")
@@ -353,6 +355,7 @@ class Model:
 
     def restart(self) -> None:
         """The daemon ended in order and came back: ephemeral things are gone, all the rest waits."""
+        self.held = False
         self.topics = {name: t for name, t in self.topics.items() if not is_ephemeral(name)}
         for topic in self.topics.values():
             topic.messages = topic.size = 0

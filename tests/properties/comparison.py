@@ -87,7 +87,7 @@ class Comparison:
             model.messages, model.requeues, model.timeouts,
             len(model.clients), model.paused,
         ), channel.name  # fmt: skip
-        if model.paused or not (model.line.groups or model.returned):
+        if model.paused or self.model.held or not (model.line.groups or model.returned):
             return
         for client in model.clients:
             assert client.blocked or client.ready <= len(client.held), (

@@ -121,12 +121,20 @@ class BrokerMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.world.wait(seconds)
 
-    @rule(restarts=st.sampled_from([False, False, True]))
-    def daemon(self, restarts: bool) -> None:
-        if restarts:
-            self.world.restart()
-        else:
+    @rule(
+        what=st.sampled_from(["stall", "stall", "stall", "stall", "restart", "held restart"]),
+        answers=st.lists(FINISH, max_size=3),
+    )
+    def daemon(self, what: str, answers: list[Command]) -> None:
+        if what == "stall":
             self.world.loop.stall(not self.world.loop.stalled)
+            return
+        if what == "held restart":
+            self.world.hold()
+            for peer in self.holders():
+                if answers:
+                    self.world.send(peer, answers)
+        self.world.restart()
 
     @rule(which=WHICH, action=st.sampled_from(["create", "delete", "empty", "pause", "unpause", "unpause"]))
     def topic(self, which: int, action: str) -> None:

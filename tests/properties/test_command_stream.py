@@ -178,6 +178,8 @@ def documented(outcome: Outcome) -> None:
 @examples(400)
 @given(stream=STREAMS, cuts=CUTS, consuming=st.booleans(), ended=st.booleans())
 @example(stream=b"MPUB t\n" + sized(encode_batch([b""])), cuts=[9], consuming=False, ended=False)
+@example(stream=b"MPUB t\n\0\0\0\x09\0\0\0\0", cuts=[12], consuming=False, ended=False)
+@example(stream=b"MPUB t\n\0\0\0\x02\0\0\0\0", cuts=[12], consuming=False, ended=False)
 @example(stream=b"FIN %b\n" % IDS[0] * 2 + b"FIN %b\n" % IDS[1], cuts=[25], consuming=True, ended=True)
 @example(stream=b"x" * 16_383 + b"\n" + b"x" * 16_384, cuts=[16_384], consuming=False, ended=True)
 @example(stream=b"NOP\n" + b"x" * 16_384 + b"\n", cuts=[16_387], consuming=False, ended=False)

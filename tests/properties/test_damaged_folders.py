@@ -144,7 +144,8 @@ def test_damaged_segments_cost_what_is_behind_the_damage_and_nothing_else(
             messages = MESSAGES[segment * PER_FILE : (segment + 1) * PER_FILE]
             kept += harmed[segment].whole_before if segment in harmed else messages
         unread = [message for message in kept if message in MESSAGES[read:]]
-        assert [message for message in found if message in unread] == unread
+        delivered = iter(found)  # others may stand between: a changed body looks like any other
+        assert all(message in delivered for message in unread)
         assert found[-1] == NEW
         assert bad_segments(rig) <= set(harmed)
 

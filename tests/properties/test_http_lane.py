@@ -220,7 +220,7 @@ def test_a_head_that_is_taken_is_one_to_aiohttp_too(head: bytes) -> None:
     """The lane cuts at the first blank line; who reads line ends more generously must not find one before."""
     data = (head + b"\r\n\r\n").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     if read_head(data) is not None:
-        assert re.fullmatch(rb"(\r\n)?POST [!-~]+ HTTP/1\.1\r\n([A-Za-z-]+:[^\r\n\0]*\r\n)+\r\n", data)
+        assert re.fullmatch(rb"[\r\n]*POST [!-~]+ HTTP/1\.1\r\n([A-Za-z-]+:[^\r\n\0]*\r\n)+\r\n", data)
 
 
 # -- streams ---------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ FOREIGN = st.one_of(
             b"POST /topic/create?topic=t HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
         ]
     ),
-    st.binary(min_size=1, max_size=20).filter(lambda data: not b"POST /mpub".startswith(data[:1])),
+    st.binary(min_size=1, max_size=20).filter(lambda data: data[:1] not in b"P\r\n"),
     st.just(b"POST /pub?" + b"x" * MAX_HEAD),
 )
 PARTS = st.lists(st.one_of(OURS, OURS, OURS, OURS, CLOSING, TOO_BIG, FOREIGN), min_size=1, max_size=8)

@@ -150,6 +150,12 @@ class World:
         self._step(lambda: on_broker(self.broker))
         self._compare()
 
+    def hold(self) -> None:
+        """The daemon is told to end: for a moment it still takes what consumers answer, and delivers nothing."""
+        self.model.held = True
+        busy = self.loop.perform(self.broker.hold)
+        assert busy == any(peer.model.held for peer in self.peers)
+
     def restart(self) -> None:
         """The daemon ends and starts again; all connections end."""
         self.loop.stall(False)
