@@ -18,7 +18,7 @@ from nsqd.backend import Backend, NullBackend
 from nsqd.channel import Channel
 from nsqd.disk import Disk
 from nsqd.diskqueue import DiskQueue
-from nsqd.errors import EXITING, Refused
+from nsqd.errors import EXITING, Refused, go_error
 from nsqd.frames import FrameBuilder
 from nsqd.guid import Ids
 from nsqd.message_queue import Budget
@@ -165,7 +165,7 @@ class Broker:
                 segments=self._leftovers.get(name, ()),
             )
         except OSError as e:
-            raise Refused(str(e)) from e
+            raise Refused(go_error(e)) from e
         self._leftovers.pop(name, None)  # only now: who failed to read them must not be taken for a new queue
         return queue
 

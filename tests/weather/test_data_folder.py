@@ -182,14 +182,13 @@ async def test_without_descriptors_it_goes_on_and_reads_again_when_there_are_som
         await consumer.sub("t", "c")
         producer = await connect(d.tcp)
         await producer.alive()
-        in_use = {int(path.name) for path in Path(f"/proc/{d.pid}/fd").iterdir()}
-        with limited(d, resource.RLIMIT_NOFILE, min(set(range(1000)) - in_use)):
+        with limited(d, resource.RLIMIT_NOFILE, 5):  # the first five are in use as long as it lives
             consumer.rdy(100)
             await asyncio.to_thread(d.wait_for_log, "DISKQUEUE(t:c) reading at 0 of ")
-            producer.send(encode_pub("t", b"x" * 300))
+            producer.send(encode_pub("new", b"x"))
             answer = (await producer.frame())[1]
-            assert answer.startswith(b"E_PUB_FAILED PUB failed open ")
-            assert answer.endswith(b": too many open files")
+            assert answer.startswith(b"E_PUB_FAILED PUB failed ")
+            assert b"too many open files" in answer.lower()
         assert await consumer.bodies(50) == bodies
         await part(consumer, producer)
         assert not list(tmp_path.glob("*.bad"))
