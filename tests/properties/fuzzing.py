@@ -9,11 +9,15 @@ import os
 import time
 from collections.abc import Callable
 
+import pytest
 from hypothesis import Phase, settings
 
 SECONDS = float(os.environ.get("NSQ_FUZZ_SECONDS") or 0)
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1)
 PHASES = (Phase.explicit, Phase.generate, Phase.shrink)  # to explain a failure takes longer than to find it
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""Where folders are made, if there is such a place: many file systems write a file out when it replaces another."""
+LONGEST_S = 900
 _weights: list[int] = []
 
 
@@ -35,6 +39,6 @@ def property_test(*, weight: int = 1) -> Callable[[Callable[[], None]], Callable
 
         tried.__doc__ = test.__doc__
         tried.__module__ = test.__module__
-        return tried
+        return pytest.mark.timeout(0 if SECONDS else LONGEST_S)(tried)
 
     return decorate

@@ -21,7 +21,7 @@ from nsqd import channel, diskqueue, message_queue, topic
 from nsqd.broker import Broker
 from tests.properties.broker_model import Model
 from tests.properties.dialogue import Command
-from tests.properties.fuzzing import examples, property_test
+from tests.properties.fuzzing import MEMORY, examples, property_test
 from tests.properties.world import Limits, Peer, World
 
 TOPICS = st.sampled_from(["t", "t", "t", "t", "t", "u", "e#ephemeral"])
@@ -63,7 +63,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="nsqd"))
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY))
         self.world = World(self.folder, self.limits)
 
     def teardown(self) -> None:

@@ -23,7 +23,7 @@ from nsqd.frames import BatchDecoder
 from nsqd.guid import EPOCH
 from nsqd.options import Options
 from nsqd.stats import channel_stats, topic_stats
-from tests.properties.fuzzing import examples, property_test
+from tests.properties.fuzzing import MEMORY, examples, property_test
 from tests.properties.simulation import Event, FakeTransport, SimulatedLoop
 
 NOW = (EPOCH + 1_000_000) << 20
@@ -55,7 +55,7 @@ def play(pieces: list[bytes], *, before: bytes = b"", ended: bool = False) -> Ou
     log: list[Event] = []
     loop = SimulatedLoop()
     transport = FakeTransport(loop, log)
-    with tempfile.TemporaryDirectory() as folder, patch("time.time_ns", return_value=NOW):
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, patch("time.time_ns", return_value=NOW):
 
         def start() -> tuple[Broker, Connection]:
             broker = Broker(

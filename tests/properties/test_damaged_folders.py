@@ -15,7 +15,7 @@ from nsqcore.errors import StartError
 from nsqd import metadata
 from nsqd.broker import Broker
 from nsqd.options import Options
-from tests.properties.fuzzing import examples, property_test
+from tests.properties.fuzzing import MEMORY, examples, property_test
 from tests.properties.simulation import SimulatedLoop
 from tests.support.disk import OVERHEAD, Rig
 
@@ -125,7 +125,7 @@ def bad_segments(rig: Rig) -> set[int]:
 def test_damaged_segments_cost_what_is_behind_the_damage_and_nothing_else(
     read: int, harms: list[Harm], positions: str
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder, fill(Path(folder), read) as rig:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, fill(Path(folder), read) as rig:
         first = rig.files()[0]
         first_left = 0 if first.startswith("meta") else int(first.partition(".")[0])
         harms = [harm for harm in harms if harm.segment >= first_left]
@@ -165,7 +165,7 @@ def test_damaged_segments_cost_what_is_behind_the_damage_and_nothing_else(
 def test_whatever_the_position_file_says_the_queue_works(
     read: int, harms: list[Harm], positions: bytes
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder, fill(Path(folder), read) as rig:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, fill(Path(folder), read) as rig:
         harms = [harm for harm in harms if rig.segment(harm.segment).exists()]
         for harm in harms:
             harm.do(rig)
@@ -225,7 +225,7 @@ TEXTS = st.one_of(
 @example(b"9" * 5000)
 def test_a_daemon_starts_on_any_metadata_or_says_why_not(text: bytes) -> None:
     loop = SimulatedLoop()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         path = Path(name, metadata.FILE_NAME)
         path.write_bytes(text)
 

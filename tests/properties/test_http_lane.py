@@ -23,7 +23,7 @@ from nsqd.http_lane import MAX_HEAD, HttpLane, Lanes
 from nsqd.options import Options
 from nsqd.publish import arguments
 from nsqd.stats import topic_stats
-from tests.properties.fuzzing import examples, property_test
+from tests.properties.fuzzing import MEMORY, examples, property_test
 from tests.properties.simulation import Event, FakeTransport, SimulatedLoop
 
 NOW = (EPOCH + 1_000_000) << 20
@@ -65,7 +65,7 @@ def play(pieces: list[bytes], *, ended: bool = False) -> Outcome:
         return fallbacks[-1]
 
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(dir=MEMORY) as folder,
         patch("time.time_ns", return_value=NOW),
         patch("time.time", return_value=NOW / 1e9),
     ):
