@@ -19,7 +19,7 @@ class Head(NamedTuple):
     """What the lane needs to know of a request's head."""
 
     path: str
-    args: dict[str, str]
+    args: publish.Arguments
     """Parameters of the query."""
     length: int
     """Bytes of the body."""

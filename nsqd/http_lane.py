@@ -185,14 +185,16 @@ class HttpLane(asyncio.Protocol):
                 if not self._at_work:
                     self._finish_after_answers()
                 return
-        self._flush()
+        if self._answers:
+            self._flush()
+        if at == end:
+            self._have, self._since = 0, 0.0
+            return
         rest = buf[at:] if at else buf
-        self._parts, self._have = ([rest], len(rest)) if rest else ([], 0)
-        if not rest:
-            self._since = 0.0
-        elif at or not self._since:
+        self._parts, self._have = [rest], len(rest)
+        if at or not self._since:
             self._since = self._loop.time()
-        if rest and left == 0 and not self._at_work:
+        if left == 0 and not self._at_work:
             self._at_work = True
             self._loop.call_soon(self._catch_up)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from nsqcore.errors import HttpError
 from nsqcore.names import valid_name
@@ -26,20 +27,33 @@ def body_limit(broker: Broker, path: str) -> tuple[int, str]:
     return broker.options.max_body_size, "BODY_TOO_BIG"
 
 
-def arguments(path: str, query: str, body_size: int) -> dict[str, str]:
+class Arguments(NamedTuple):
+    """The parameters of a publish; None for one that is absent."""
+
+    topic: bytes | None
+    defer: str | None
+    binary: str | None
+
+
+def arguments(path: str, query: str, body_size: int) -> Arguments:
     """The query's parameters; raises HttpError for a bad query, or an empty message, which comes first."""
     if path == "/pub" and not body_size:
         raise HttpError(400, "MSG_EMPTY")
-    return parse_query(query)
+    args = parse_query(query)
+    topic = args.get("topic")
+    name = None if topic is None else topic.encode("utf-8", "surrogateescape")
+    return Arguments(name, args.get("defer"), args.get("binary"))
 
 
-def pub(broker: Broker, args: dict[str, str], body: bytes) -> Ticket | None:
+def pub(broker: Broker, args: Arguments, body: bytes) -> Ticket | None:
     """One message; raises HttpError."""
-    topic = _topic(broker, args)
+    topic = broker.topics.get(args.topic) if args.topic is not None else None
+    if topic is None:
+        topic = _topic(broker, args)
     try:
-        if "defer" not in args:
+        if args.defer is None:
             return topic.put(broker.frames.one(body))
-        delay_ms = _defer(args["defer"], broker.options.max_req_timeout.ms)
+        delay_ms = _defer(args.defer, broker.options.max_req_timeout.ms)
         if not delay_ms:
             return topic.put(broker.frames.one(body))
         topic.put_deferred(broker.frames.one(body, attempts=0).frames[0], len(body), delay_ms / 1000)
@@ -48,11 +62,11 @@ def pub(broker: Broker, args: dict[str, str], body: bytes) -> Ticket | None:
     return None
 
 
-def mpub(broker: Broker, args: dict[str, str], body: bytes) -> bulk.Work:
+def mpub(broker: Broker, args: Arguments, body: bytes) -> bulk.Work:
     """Many messages. Raises HttpError; when the body is wrong, nothing was published."""
     topic = _topic(broker, args)
-    limits, binary = broker.options, args.get("binary", "false")
-    if binary in ("false", "0"):
+    limits, binary = broker.options, args.binary
+    if binary in (None, "false", "0"):
 
         def check(lines: Iterable[bytes]) -> None:
             if max(map(len, lines)) > limits.max_msg_size:
@@ -80,17 +94,17 @@ def mpub(broker: Broker, args: dict[str, str], body: bytes) -> bulk.Work:
         raise EXITING from None
 
 
-def _topic(broker: Broker, args: dict[str, str]) -> Topic:
-    name = args.get("topic")
+def _topic(broker: Broker, args: Arguments) -> Topic:
+    name = args.topic
     if name is None:
         raise HttpError(400, "MISSING_ARG_TOPIC")
-    topic = broker.topics.get(name.encode("utf-8", "surrogateescape"))
+    topic = broker.topics.get(name)
     if topic is not None:
         return topic
-    if not valid_name(name):
+    if not valid_name(name.decode("utf-8", "surrogateescape")):
         raise HttpError(400, "INVALID_TOPIC")
     try:
-        return broker.topic(name.encode())
+        return broker.topic(name)
     except Refused:
         raise EXITING from None
 

@@ -11,6 +11,7 @@ from nsqcore.wire.commands import encode_batch
 from nsqd import http_lane as module
 from nsqd.http_head import read_head
 from nsqd.http_lane import HIGH_WATER, MAX_HEAD, HttpLane
+from nsqd.publish import Arguments
 from tests.nsqd.answers import post_bytes
 from tests.support.nsqd import Node, eventually
 
@@ -32,18 +33,33 @@ def messages(node: Node, topic: str) -> list[bytes]:
 @pytest.mark.parametrize(
     ("request_bytes", "args", "length", "keep_alive"),
     [
-        (post_bytes("/pub?topic=t", b"x"), {"topic": "t"}, 1, True),
-        (post_bytes("/mpub?topic=t&binary=true", b""), {"topic": "t", "binary": "true"}, 0, True),
-        (post_bytes("/pub?topic=a%23b+c&x", b"x"), {"topic": "a#b c", "x": ""}, 1, True),
-        (post_bytes("/pub?topic=t", b"x", length="content-length:1"), {"topic": "t"}, 1, True),
-        (post_bytes("/pub?topic=t", b"x", length="CONTENT-LENGTH: \t 01 \t"), {"topic": "t"}, 1, True),
-        (post_bytes("/pub?topic=t", b"x", "Connection: close"), {"topic": "t"}, 1, False),
-        (post_bytes("/pub?topic=t", b"x", "connection: Keep-Alive, CLOSE"), {"topic": "t"}, 1, False),
-        (post_bytes("/pub?topic=t", b"x", "Content-Type: text/plain", "X-Y: \xff"), {"topic": "t"}, 1, True),
+        (post_bytes("/pub?topic=t", b"x"), Arguments(b"t", None, None), 1, True),
+        (post_bytes("/mpub?topic=t&binary=true", b""), Arguments(b"t", None, "true"), 0, True),
+        (post_bytes("/pub?topic=a%23b+c&x", b"x"), Arguments(b"a#b c", None, None), 1, True),
+        (post_bytes("/pub?topic=t", b"x", length="content-length:1"), Arguments(b"t", None, None), 1, True),
+        (
+            post_bytes("/pub?topic=t", b"x", length="CONTENT-LENGTH: \t 01 \t"),
+            Arguments(b"t", None, None),
+            1,
+            True,
+        ),
+        (post_bytes("/pub?topic=t", b"x", "Connection: close"), Arguments(b"t", None, None), 1, False),
+        (
+            post_bytes("/pub?topic=t", b"x", "connection: Keep-Alive, CLOSE"),
+            Arguments(b"t", None, None),
+            1,
+            False,
+        ),
+        (
+            post_bytes("/pub?topic=t", b"x", "Content-Type: text/plain", "X-Y: \xff"),
+            Arguments(b"t", None, None),
+            1,
+            True,
+        ),
     ],
 )
 def test_plain_publishes_are_for_the_lane(
-    request_bytes: bytes, args: dict[str, str], length: int, keep_alive: bool
+    request_bytes: bytes, args: Arguments, length: int, keep_alive: bool
 ) -> None:
     head = read_head(request_bytes.partition(b"\r\n\r\n")[0] + b"\r\n\r\n")
     assert head is not None
