@@ -44,6 +44,7 @@ FATAL: dict[str, tuple[bytes, list[bytes], str]] = {
     "AUTH while auth is off": (b"AUTH\n" + i32(1) + b"s", [], "E_AUTH_DISABLED AUTH disabled"),
     "AUTH with a parameter": (b"AUTH x\n", [], "E_INVALID AUTH invalid number of parameters"),
     "AUTH behind SUB": (SUB + b"AUTH\n", [b"OK"], "E_INVALID cannot AUTH in current state"),
+    "AUTH behind CLS": (CLS + b"AUTH\n", [b"OK", b"CLOSE_WAIT"], "E_INVALID cannot AUTH in current state"),
     "AUTH of too many bytes": (b"AUTH\n" + i32(1001), [], "E_BAD_BODY AUTH body too big 1001 > 1000"),
     "AUTH of no bytes": (b"AUTH\n" + i32(0), [], "E_BAD_BODY AUTH invalid body size 0"),
     "IDENTIFY behind SUB": (SUB + b"IDENTIFY\n", [b"OK"], "E_INVALID cannot IDENTIFY in current state"),

@@ -291,6 +291,17 @@ async def test_stopping_twice_at_once_or_later_is_stopping_once(node: Node) -> N
     assert node.topic("t").depth == 1
 
 
+async def test_stopping_closes_every_connection(node: Node) -> None:
+    producer, web = await node.connect(), await node.connect_http()
+    await producer.pub("t", b"x")
+    assert (await web.request("POST", "/pub?topic=t", b"x")).status == 200
+    aiohttp = await node.connect_http()
+    assert (await aiohttp.request("GET", "/ping")).status == 200
+    await node.stop()
+    for client in (producer, web, aiohttp):
+        await client.closed()
+
+
 async def test_stopping_what_did_not_start_gives_the_folder_free(tmp_path: Path) -> None:
     async with Node(tmp_path) as node:
         second = Node(tmp_path)

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from nsqcore.wire.commands import encode_batch, encode_mpub, encode_pub
 from nsqd.commands import decimal
-from tests.support.nsqd import UNKNOWN_ID, Node
+from tests.support.nsqd import UNKNOWN_ID, Node, eventually
 
 FLAGS = ("--max-msg-size=100", "--max-body-size=1000", "--max-rdy-count=50", "--max-req-timeout=10s")
 SUB = b"SUB t c\n"
@@ -294,3 +294,7 @@ async def test_the_last_words_arrive_although_much_is_unread(node: Node, head: b
     client = await node.connect()
     client.send(head + b"x" * 8_000_000)
     await client.refused(error)
+    await eventually(lambda: client.transport.get_write_buffer_size() == 0)
+    assert (
+        client.lost is None
+    )  # all of it was taken: a client that first sends and then reads gets the answer too
