@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import NoReturn, TypeVar
 
 from nsqcore.golang import go_json
@@ -15,6 +16,7 @@ DEFAULT_HEARTBEAT_MS = 30_000
 DEFAULT_BUFFER_SIZE = 16_384
 DEFLATE_LEVEL = 6
 """Told in the answer although nothing is compressed: clients read the field whatever ``deflate`` says."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 V = TypeVar("V", str, int, bool)
 
 
@@ -41,7 +43,7 @@ class Identity:
             value = False
         if value is not None and not isinstance(value, dict):
             raise _undecodable()
-        self._values = {key.lower(): item for key, item in (value or {}).items() if item is not None}
+        self._values = {key.lower(): _whole(item) for key, item in (value or {}).items() if item is not None}
 
     def get(self, key: str, default: V) -> V:
         """The value of ``key`` if it is there; raises FatalError when it has another type than ``default``."""
@@ -49,6 +51,11 @@ class Identity:
         if type(value) is not type(default) or not _fits_int64(value):
             raise _undecodable()
         return value
+
+
+def _whole(value: object) -> object:
+    """Half of a surrogate pair becomes a replacement character, as in Go: it could not be written out again."""
+    return _LONE_SURROGATE.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def _fits_int64(value: object) -> bool:
