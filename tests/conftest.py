@@ -2,8 +2,12 @@
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("suite", derandomize=True, deadline=None)
-settings.register_profile("fuzz", database=None, deadline=None, print_blob=True)
+# A machine that is busy with other things makes the drawing of examples slow, and nothing else is wrong then.
+slow_is_fine = (HealthCheck.too_slow,)
+settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=slow_is_fine)
+settings.register_profile(
+    "fuzz", database=None, deadline=None, print_blob=True, suppress_health_check=slow_is_fine
+)
 settings.load_profile("fuzz" if os.environ.get("NSQ_FUZZ_SECONDS") else "suite")
