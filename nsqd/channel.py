@@ -173,8 +173,11 @@ class Channel:
         from_memory = False
         if self.returned and (self._returned_next or not (memory or self.backend.depth)):
             self._returned_next = False
-            take = self.returned.popleft
-            run = [next_delivery(take()) for _ in range(min(count, len(self.returned)))]
+            run: list[bytes] = []
+            size = 0
+            while self.returned and len(run) < count and size < MAX_RUN_BYTES:
+                run.append(next_delivery(self.returned.popleft()))
+                size += len(run[-1])
             self.memory_count += len(run)
         else:
             if memory:
@@ -183,8 +186,9 @@ class Channel:
                 from_memory = True
             else:
                 run = self.backend.take(count, MAX_RUN_BYTES).frames
-                if not run:
-                    return 0
+                if not run:  # the disk can't be read for the moment
+                    self._returned_next = bool(self.returned)
+                    return self._serve(client, count, now) if self.returned else 0
             if self.returned:
                 self._returned_next = True
         taken = len(run)

@@ -131,6 +131,25 @@ async def test_deleting_a_topic_at_work_leaves_publishers_a_new_one(tmp_path: Pa
         await client.pub("t", b"last")
         await part(client)
         await drain(d.tcp, "t", "c", [b"last"])
+        assert post(d, "/topic/unpause?topic=t")[0] == 200, "answered when the metadata is stored"
         d.kill()
     with nsqd(tmp_path) as d:
         assert "t" in stats(d)
+
+
+async def test_large_messages_that_come_back_are_handed_on_in_bounded_runs(tmp_path: Path) -> None:
+    bodies = [b"%02d" % n + b"x" * 500_000 for n in range(40)]
+    async with Node(tmp_path) as node:
+        first = await node.subscribe("t", "c", rdy=100)
+        producer = await node.connect()
+        await producer.pub("t", *bodies)
+        assert await first.bodies(40) == bodies
+        deaf = deaf_consumer(node.tcp, "t", "c", 1000)
+        await eventually(lambda: len(clients_of(node)) == 2)
+        first.drop()
+        await eventually(lambda: len(clients_of(node)) == 1 and node.channel("t", "c").in_flight_count > 0)
+        (connection,) = {c for c in node.nsqd._connections._open if c.client.in_flight.messages}
+        assert connection._transport.get_write_buffer_size() <= HIGH_WATER + MAX_RUN_BYTES + 500_100
+        deaf.close()
+        reader = await node.subscribe("t", "c", rdy=100)
+        assert set(await reader.bodies(40)) == set(bodies)
