@@ -82,6 +82,16 @@ class Line:
     def on_disk(self) -> int:
         return len(self) - self.memory
 
+    @property
+    def groups_on_disk(self) -> list[set[str]]:
+        """Those of which it is known that all of them are."""
+        left = self.memory
+        for n, group in enumerate(self.groups):
+            if left <= 0:
+                return self.groups[n:]
+            left -= len(group)
+        return []
+
     def put(self, keys: list[str], room: int) -> None:
         """Publishes messages, of which memory may hold so many in all."""
         fit = max(0, room - self.memory) if not self.on_disk else 0

@@ -122,12 +122,15 @@ class BrokerMachine(RuleBasedStateMachine):
         self.world.wait(seconds)
 
     @rule(
-        what=st.sampled_from(["stall", "stall", "stall", "stall", "restart", "held restart"]),
+        what=st.sampled_from(["stall", "stall", "stall", "kill", "kill", "restart", "held restart"]),
         answers=st.lists(FINISH, max_size=3),
     )
     def daemon(self, what: str, answers: list[Command]) -> None:
         if what == "stall":
             self.world.loop.stall(not self.world.loop.stalled)
+            return
+        if what == "kill":
+            self.world.look_as_after_a_kill()
             return
         if what == "held restart":
             self.world.hold()

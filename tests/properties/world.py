@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
 
 from nsqcore.durations import NS_PER_S, Duration
 from nsqcore.wire.commands import NOP
@@ -24,7 +26,9 @@ from nsqd.options import Options
 from tests.properties.broker_model import ClientModel, Model
 from tests.properties.comparison import Comparison
 from tests.properties.dialogue import MOST_DELAY_MS, MSG_TIMEOUT_S, Command, Dialogue
+from tests.properties.fuzzing import MEMORY
 from tests.properties.simulation import Event, FakeTransport, SimulatedLoop
+from tests.support.disk import Rig
 
 LONGEST_S = 3.0
 HEARTBEAT_S = 30.0
@@ -171,6 +175,28 @@ class World:
         self.broker = self.loop.perform(self._open)
         self._settle()
         self._compare()
+
+    def look_as_after_a_kill(self) -> None:
+        """What is on disk at this moment is enough for the next life to deliver what the model has there."""
+        lines = {topic.name: topic.line for topic in self.model.topics.values()} | {
+            f"{topic.name}:{channel.name}": channel.line
+            for topic in self.model.topics.values()
+            for channel in topic.channels.values()
+        }
+        with TemporaryDirectory(dir=MEMORY) as scratch:
+            folder = copytree(self.folder, Path(scratch, "copy"))
+            for name, line in lines.items():
+                if line.ephemeral:
+                    continue
+                with Rig(folder, name) as rig:
+                    found = [body.decode() for body in rig.take(rig.open())]
+                assert all(key in self.model.sizes for key in found)
+                place = {key: at for at, key in enumerate(found)}  # of what comes twice, the last counts
+                reached = -1
+                for group in line.groups_on_disk:
+                    assert group <= place.keys(), f"{group} of {name} would be lost"
+                    assert min(place[key] for key in group) > reached, f"{group} would come too early"
+                    reached = max(place[key] for key in group)
 
     # -- comparing ---------------------------------------------------------------------------------
 
