@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import pytest_asyncio
@@ -17,6 +19,13 @@ from tests.support.nsqd import Node
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop that the daemon really runs on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+def quick_disk() -> Iterator[None]:
+    """For tests that start hundreds of daemons: what they write is not synced, which is tested elsewhere."""
+    with patch.object(os, "fsync", lambda fd: None):
+        yield
 
 
 @pytest_asyncio.fixture

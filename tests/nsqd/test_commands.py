@@ -12,6 +12,8 @@ import pytest_asyncio
 from nsqcore.wire.commands import encode_batch, encode_mpub
 from tests.support.nsqd import UNKNOWN_ID, Node
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 FLAGS = ("--max-msg-size=100", "--max-body-size=1000", "--max-rdy-count=50", "--max-req-timeout=10s")
 SUB = b"SUB t c\n"
 CLS = SUB + b"CLS\n"

@@ -16,6 +16,8 @@ from nsqd.connection import HIGH_WATER, Connection
 from tests.support.clock import Clock
 from tests.support.nsqd import Node, RawClient, eventually
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 
 async def beating_client(node: Node, interval: int) -> tuple[RawClient, Clock]:
     """A client with that heartbeat interval (ms), and the clock that its connection goes by."""

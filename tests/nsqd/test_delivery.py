@@ -11,6 +11,8 @@ from nsqd.in_flight import SHORTEST_SPAN
 from tests.support.clock import Clock
 from tests.support.nsqd import Node, RawClient
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 
 def counts(node: Node) -> dict[str, int]:
     """What the channel t:c counts."""

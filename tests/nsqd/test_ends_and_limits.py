@@ -5,8 +5,12 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from nsqcore.wire.commands import encode_pub
 from tests.support.nsqd import Node, RawClient, eventually
+
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 async def post(node: Node, target: str, body: bytes = b"") -> None:

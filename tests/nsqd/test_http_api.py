@@ -18,6 +18,8 @@ from tests.nsqd.answers import BAD_QUERIES, JSON, TEXT, expect_empty, expect_ok,
 from tests.support.clock import Clock
 from tests.support.nsqd import Node
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 EPHEMERAL = "%23ephemeral"
 
 

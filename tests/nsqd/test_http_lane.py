@@ -15,6 +15,8 @@ from nsqd.publish import Arguments
 from tests.nsqd.answers import post_bytes
 from tests.support.nsqd import Node, eventually
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 
 def lane_of(node: Node) -> HttpLane:
     """The only connection that was not handed over."""

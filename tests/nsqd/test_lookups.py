@@ -15,6 +15,8 @@ from nsqd import lookup_peer
 from tests.support.nsqd import Node, eventually
 from tests.support.scripted_lookupd import ScriptedLookupd
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 
 @pytest.fixture(autouse=True)
 def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from nsqcore.version import banner
 from tests.nsqd.answers import BAD_QUERIES, JSON, TEXT, expect_empty, expect_ok, expect_refusal, headers_of
 from tests.support.nsqd import Node, eventually
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 
 @pytest_asyncio.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from nsqcore.wire.commands import encode_pub
 from tests.support.clock import Clock
 from tests.support.nsqd import Node, RawClient, eventually
+
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
 async def post(node: Node, target: str, body: bytes = b"") -> None:
