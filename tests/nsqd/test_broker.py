@@ -16,8 +16,10 @@ import pytest_asyncio
 
 from nsqcore.errors import StartError
 from nsqd import broker as module
-from nsqd import metadata
+from nsqd import message_queue, metadata
+from nsqd.backend import Stored
 from nsqd.broker import Broker
+from nsqd.diskqueue import DiskQueue
 from nsqd.errors import Refused
 from nsqd.topic import Topic
 from tests.support.disk import body_of, descriptors, record
@@ -294,6 +296,31 @@ async def test_everything_is_stored_at_the_end_in_its_order(start: Open) -> None
     assert [body_of(frame) for frame in frames] == [b"4", b"5", b"1", b"2", b"3", b"6", b"7"]
     assert [frame[17] for frame in frames] == [1, 1, 1, 1, 1, 2, 1]
     assert [body_of(frame) for frame in broker.topics[b"u"].backend.take(9, 999).frames] == [b"a", b"b", b"c"]
+
+
+@pytest.mark.parametrize(("run", "size"), [(7, 1 << 20), (1000, 300), (1000, 1)])
+async def test_a_long_queue_in_memory_is_stored_in_runs(
+    start: Open, monkeypatch: pytest.MonkeyPatch, run: int, size: int
+) -> None:
+    """All at once would take as much memory again, at the very end."""
+    monkeypatch.setattr(message_queue, "FLUSH_RUN", run)
+    monkeypatch.setattr(message_queue, "FLUSH_BYTES", size)
+    broker = start()
+    bodies = [b"%d" % n for n in range(100)]
+    put(broker.topic(b"t"), broker, *bodies)
+    runs: list[int] = []
+    append = DiskQueue.append
+
+    def counting(queue: DiskQueue, records: list[bytes], done: Stored) -> None:
+        runs.append(len(records))
+        append(queue, records, done)
+
+    monkeypatch.setattr(DiskQueue, "append", counting)
+    assert await broker.close()
+    assert broker.budget.used == 0
+    assert max(runs) <= min(run, size // 34 + 1)
+    broker = start()
+    assert [body_of(f) for f in broker.topics[b"t"].backend.take(200, 1 << 20).frames] == bodies
 
 
 async def test_nothing_is_created_while_it_ends(start: Open) -> None:
