@@ -72,7 +72,9 @@ class Session:
         """An error frame, in its turn; a fatal one is the last answer."""
         # A lost lease is daily life, and a client can provoke a million of them: no ERROR line for each.
         level = logging.ERROR if isinstance(error, FatalError) else logging.DEBUG
-        log.log(level, "[%s] - %s", self.client.remote_address, error)
+        log.log(
+            level, "[%s] - %s", self.client.remote_address, error.wire.decode("utf-8", "backslashreplace")
+        )
         self._add(encode_frame(ERROR, error.wire))
         if isinstance(error, FatalError):
             self.over = True
