@@ -1,4 +1,7 @@
-"""The disk queue beside a plain list: what is taken is what was appended, through restarts and crashes."""
+"""The disk queue beside a plain list: what is taken is what was appended, through restarts and crashes.
+
+More examples with NSQ_DISK_EXAMPLES=5000.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from hypothesis.stateful import (
 
 from tests.support.disk import OVERHEAD, Rig, record
 
-EXAMPLES = int(os.environ.get("NSQ_DISK_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("NSQ_DISK_EXAMPLES", "150"))
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.history import Publisher, drain, nsqd, post, stats, take
 
-ROUNDS = int(os.environ.get("NSQ_KILL_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("NSQ_KILL_ROUNDS", "4"))
 SETTINGS = {
     "small segments, syncs often": ("--max-bytes-per-file=3000", "--sync-every=50"),
     "small segments, syncs seldom": (
