@@ -117,11 +117,12 @@ async def test_named_ports_that_are_taken_are_refused_by_number(tmp_path: Path) 
             await Topology(tmp_path, base_port=port).start()
 
 
+@pytest.mark.xdist_group("port blocks")  # two of these at once would take each other's second block
 @pytest.mark.parametrize("daemon", ["nsqd", "nsqlookupd", "nsqadmin"])
 async def test_when_somebody_takes_a_port_first_the_next_block_is_used(
     daemon: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = list(free_blocks(1, 1))[-2:]
+    first, second = list(free_blocks(1, 1))[40:42]  # far from the usual ones and from those of connections
     port = {"nsqd": first.nsqds[0].tcp, "nsqlookupd": first.lookupds[0].http, "nsqadmin": first.nsqadmin}
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", port[daemon])
     async with server:
