@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local import topology as topology_module
-from deploy.local.ports import Ports, free_blocks
+from deploy.local.ports import Ports
 from deploy.local.processes import StartFailed
 from deploy.local.topology import Topology
 from nsqcore.http_client import JsonClient
@@ -122,7 +122,10 @@ async def test_named_ports_that_are_taken_are_refused_by_number(tmp_path: Path) 
 async def test_when_somebody_takes_a_port_first_the_next_block_is_used(
     daemon: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = list(free_blocks(1, 1))[40:42]  # far from the usual ones and from those of connections
+    first, second = (
+        Ports.at(20_150, 1, 1),
+        Ports.at(20_250, 1, 1),
+    )  # far from the usual ones and from those of connections
     port = {"nsqd": first.nsqds[0].tcp, "nsqlookupd": first.lookupds[0].http, "nsqadmin": first.nsqadmin}
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", port[daemon])
     async with server:
