@@ -117,15 +117,11 @@ async def test_named_ports_that_are_taken_are_refused_by_number(tmp_path: Path) 
             await Topology(tmp_path, base_port=port).start()
 
 
-@pytest.mark.xdist_group("port blocks")  # two of these at once would take each other's second block
-@pytest.mark.parametrize("daemon", ["nsqd", "nsqlookupd", "nsqadmin"])
+@pytest.mark.parametrize(("daemon", "base"), [("nsqd", 20_150), ("nsqlookupd", 21_150), ("nsqadmin", 22_150)])
 async def test_when_somebody_takes_a_port_first_the_next_block_is_used(
-    daemon: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    daemon: str, base: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (
-        Ports.at(20_150, 1, 1),
-        Ports.at(20_250, 1, 1),
-    )  # far from the usual ones and from those of connections
+    first, second = Ports.at(base, 1, 1), Ports.at(base + 100, 1, 1)  # where no other test looks for ports
     port = {"nsqd": first.nsqds[0].tcp, "nsqlookupd": first.lookupds[0].http, "nsqadmin": first.nsqadmin}
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", port[daemon])
     async with server:
