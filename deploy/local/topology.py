@@ -117,6 +117,7 @@ class Topology:
                 await self.stop()
                 if self._base_port is not None or _ADDRESS_IN_USE not in str(e):
                     raise
+                self.unclean.clear()  # several daemons may have found their ports taken, not just the first
                 continue  # somebody else was quicker to take a port
             return
         raise StartFailed("no free block of ports found; name one with --base-port")
