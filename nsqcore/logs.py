@@ -36,6 +36,19 @@ class LogLevel(str):
         return list(LEVELS).index(self.lower()) + 1
 
 
+class LogFormat(str):
+    """How log lines look: ``text`` as the originals', or ``json``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> LogFormat:
+        """Raises ValueError for any other word."""
+        if text not in ("text", "json"):
+            raise ValueError(f"invalid log format '{text}' (text, json)")
+        return cls(text)
+
+
 class GoFormatter(logging.Formatter):
     """``<prefix>2026/11/22 06:48:29.140175 INFO: text``, local time.
 

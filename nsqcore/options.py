@@ -29,10 +29,11 @@ _INTEGER = re.compile(
     r"[+-]?(0[xX](_?[0-9a-fA-F])+|0[bB](_?[01])+|0[oO]?(_?[0-7])+|0|[1-9](_?[0-9])*)", re.ASCII
 )
 _OCTAL = re.compile(r"^([+-]?)0(?=[0-9_])", re.ASCII)  # Go and C write it without an o
-_BOOLEANS = {
+BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
 }
+"""The words that Go reads as a boolean."""
 
 
 class UsageError(Exception):
@@ -104,7 +105,7 @@ class _Flag:
         elif self.repeatable:
             self.parser, self.word, self.allowed = lambda text: [text], "value", "text"
         elif self.boolean:
-            self.parser, self.word, self.allowed = _BOOLEANS.__getitem__, "", "true or false"
+            self.parser, self.word, self.allowed = BOOLEANS.__getitem__, "", "true or false"
         elif isinstance(default, Duration):
             self.parser, self.word, self.allowed = (
                 Duration.parse,
@@ -232,13 +233,13 @@ class CommandLine:
                 sys.stderr.write(self.usage())
                 raise SystemExit(0)
             if name in self.ignored or name == "version":
-                if equals and text not in _BOOLEANS:
+                if equals and text not in BOOLEANS:
                     raise UsageError(
                         f'invalid boolean value "{text}" for -{name}: parse error',
                         f"-{name}: want true or false",
                     )
                 if name == "version":
-                    version = _BOOLEANS.get(text, True)
+                    version = BOOLEANS.get(text, True)
                 continue
             flag = self.flags.get(name)
             if flag is None and name != "config":

@@ -7,10 +7,12 @@ import os
 import socket
 import zlib
 from dataclasses import dataclass
+from enum import IntEnum
 
 from nsqcore.durations import Duration
-from nsqcore.logs import LogLevel
-from nsqcore.options import CommandLine, at_least, between, option
+from nsqcore.golang import go_quote
+from nsqcore.logs import LogFormat, LogLevel
+from nsqcore.options import BOOLEANS, CommandLine, at_least, between, option
 
 ABOUT = """
 nsqd receives, queues and delivers messages. A first try, on one machine:
@@ -35,6 +37,47 @@ def physical_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+class TlsRequired(IntEnum):
+    """Who has to use TLS; the numbers are what ``/config/tls_required`` answers."""
+
+    NO = 0
+    TCP_HTTPS = 1
+    """TCP clients; the plain HTTP port goes on working."""
+    YES = 2
+
+    @classmethod
+    def parse(cls, text: str) -> TlsRequired:
+        """Raises ValueError, in the original's words, for what is neither a boolean nor ``tcp-https``."""
+        if text.lower() == "tcp-https":
+            return cls.TCP_HTTPS
+        value = BOOLEANS.get(text.lower() if text.lower() in ("true", "false") else text)
+        if value is None:
+            raise ValueError(f"strconv.ParseBool: parsing {go_quote(text.encode())}: invalid syntax")
+        return cls.YES if value else cls.NO
+
+
+class TlsVersion(IntEnum):
+    """A TLS version by its number on the wire, which is what ``/config/tls_min_version`` answers."""
+
+    TLS_1_0 = 769
+    TLS_1_1 = 770
+    TLS_1_2 = 771
+    TLS_1_3 = 772
+
+    @classmethod
+    def parse(cls, text: str) -> TlsVersion:
+        """``tls1.0`` to ``tls1.3`` in any letter case, empty for the lowest; raises ValueError otherwise."""
+        names = {"": cls.TLS_1_0, **{f"tls1.{n}": cls(769 + n) for n in range(4)}}
+        if text.lower() not in names:
+            raise ValueError(f'unknown tlsVersionOption "{text}"')
+        return names[text.lower()]
+
+
+def _percentiles(text: str) -> list[float]:
+    """Comma-separated numbers; whether they are percentiles is checked when the daemon starts."""
+    return [float(part) for part in text.split(",")]
+
+
 @dataclass
 class Options:
     """Settings of one nsqd; ``docs/nsqd.md`` tells what they do together."""
@@ -43,6 +86,9 @@ class Options:
         LogLevel("INFO"), "log from this level on: debug, info, warn, error or fatal", parse=LogLevel.parse
     )
     log_prefix: str = option("[nsqd] ", "text at the start of each log line")
+    log_format: LogFormat = option(
+        LogFormat("text"), "text, as the original logs, or json: one object per line", parse=LogFormat.parse
+    )
     node_id: int = option(
         _default_node_id(),
         "part of every message id, 0 to 1023; give each node its own",
@@ -52,6 +98,17 @@ class Options:
     )
     tcp_address: str = option("0.0.0.0:4150", "host:port that clients connect to; port 0 picks a free one")
     http_address: str = option("0.0.0.0:4151", "host:port of the HTTP API; empty for none")
+    https_address: str = option(
+        "0.0.0.0:4152",
+        "host:port of the HTTP API over TLS, served when there is a certificate; empty for none",
+    )
+    auth_http_addresses: list[str] = option(
+        list[str](),
+        "host:port or URL of an auth server; with one, clients have to AUTH",
+        key="auth_http_addresses",
+        flag="auth-http-address",
+    )
+    auth_http_request_method: str = option("get", "how auth servers are asked: get or post")
     broadcast_address: str = option(
         socket.gethostname(), "name or address by which others reach this node; told to nsqlookupd"
     )
@@ -64,10 +121,11 @@ class Options:
         flag="lookupd-tcp-address",
     )
     http_client_connect_timeout: Duration = option(
-        Duration.parse("2s"), "how long to wait for a connection to a nsqlookupd's HTTP port"
+        Duration.parse("2s"),
+        "how long to wait for a connection to a nsqlookupd's or an auth server's HTTP port",
     )
     http_client_request_timeout: Duration = option(
-        Duration.parse("5s"), "how long to wait for a nsqlookupd's HTTP answer"
+        Duration.parse("5s"), "how long to wait for a nsqlookupd's or an auth server's HTTP answer"
     )
     topology_region: str = option("", "region of this node, told to clients and nsqlookupd")
     topology_zone: str = option("", "zone of this node, told to clients and nsqlookupd")
@@ -87,6 +145,17 @@ class Options:
     sync_every: int = option(2500, "disk queue operations per fsync", check=at_least(0))
     sync_timeout: Duration = option(
         Duration.parse("2s"), "longest time that a disk queue waits for its fsync", check=at_least(1_000_000)
+    )
+    portable_exit: bool = option(
+        False,
+        "at the end, store everything in the original's files only: a nsqd of another make can go on with the "
+        "folder, but forgets what was left of delays",
+    )
+    queue_scan_worker_pool_max: int = option(
+        4, "accepted for the original's scripts: time-outs are timed exactly here, without workers"
+    )
+    queue_scan_selection_count: int = option(
+        20, "accepted for the original's scripts: no channel waits to be selected here"
     )
 
     msg_timeout: Duration = option(
@@ -123,6 +192,45 @@ class Options:
     max_channel_consumers: int = option(
         0, "consumers a channel may have; 0 for any number", check=at_least(0)
     )
+    enable_experiment: list[str] = option(
+        list[str](), "an experiment to switch on: topology-aware-consumption", flag="enable-experiment"
+    )
+
+    statsd_address: str = option("", "host:port of a statsd server, UDP; empty for none")
+    statsd_interval: Duration = option(Duration.parse("60s"), "time between two pushes to statsd")
+    statsd_mem_stats: bool = option(True, "push figures of memory and garbage collection too")
+    statsd_prefix: str = option("nsq.%s", "what statsd keys begin with; %s is this node's address")
+    statsd_udp_packet_size: int = option(508, "largest packet to statsd, bytes")
+    statsd_exclude_ephemeral: bool = option(False, "leave ephemeral topics and channels out of statsd")
+    e2e_processing_latency_percentiles: list[float] = option(
+        list[float](),
+        "percentiles of the time from publish to FIN that /stats tells, each in (0, 1]",
+        flag="e2e-processing-latency-percentile",
+        parse=_percentiles,
+    )
+    e2e_processing_latency_window_time: Duration = option(
+        Duration.parse("10m"), "how far back these percentiles look"
+    )
+
+    tls_cert: str = option("", "path of the certificate, PEM; with --tls-key it switches TLS on")
+    tls_key: str = option("", "path of its private key, PEM")
+    tls_client_auth_policy: str = option(
+        "", "certificates of clients: require (any) or require-verify (by --tls-root-ca-file)"
+    )
+    tls_root_ca_file: str = option(
+        "", "path of the authorities that clients and auth servers are verified by, PEM"
+    )
+    tls_required: TlsRequired = option(
+        TlsRequired.NO,
+        "who has to use TLS: false, true, or tcp-https, which leaves the plain HTTP port open",
+        parse=TlsRequired.parse,
+    )
+    tls_min_version: TlsVersion = option(
+        TlsVersion.TLS_1_0, "lowest TLS version: tls1.0, tls1.1, tls1.2 or tls1.3", parse=TlsVersion.parse
+    )
+    deflate: bool = option(True, "let clients ask for deflate")
+    max_deflate_level: int = option(6, "highest deflate level a client may ask for, 1 to 9")
+    snappy: bool = option(True, "let clients ask for snappy")
 
     @property
     def memory_budget(self) -> int:
