@@ -16,7 +16,7 @@ from hypothesis import example, given
 
 from nsqcore.wire.commands import encode_batch, encode_dpub, encode_mpub, encode_pub
 from nsqcore.wire.frames import ERROR, MAGIC_V2, MESSAGE, FrameDecoder
-from nsqd import commands
+from nsqd import commands, commands_publish
 from nsqd.broker import Broker
 from nsqd.connection import Connection, Connections
 from nsqd.frames import BatchDecoder
@@ -221,6 +221,7 @@ def test_nor_when_long_work_and_long_reads_are_done_in_slices(
     with (
         patch.object(BatchDecoder.step, "__defaults__", (2,)),
         patch.object(commands, "MAX_COMMANDS", 2),
+        patch.object(commands_publish, "MOST_RUN", 2),
     ):
         for pieces in ([stream], cut(stream, cuts), by_the_byte(stream)):
             assert play(pieces, ended=ended) == whole

@@ -15,12 +15,12 @@ from nsqcore.errors import HttpError
 from nsqcore.query import parse_query
 from nsqcore.wire.commands import encode_batch
 from nsqd import bulk
-from nsqd.commands import decimal
 from nsqd.errors import BatchError, FatalError
 from nsqd.frames import Batch, BatchDecoder, FrameBuilder
 from nsqd.guid import Ids
 from nsqd.identify import Identity, answer, negotiate
 from nsqd.options import Options
+from nsqd.parameters import decimal
 from tests.properties.fuzzing import examples, property_test
 
 # -- queries ---------------------------------------------------------------------------------------
