@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NODE := $(VENV)/node
 
 .PHONY: demo up test lint bench fuzz setup clean help
 
@@ -15,7 +16,14 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
-setup: $(STAMP) ## make the virtual environment (.venv), again only when pyproject.toml changed
+# The client of Node.js is for tests alone, which skip without it: neither npm nor a network is needed.
+$(NODE)/.installed: $(wildcard tests/system/node/*.json) | $(STAMP)
+	mkdir -p $(NODE)
+	cp tests/system/node/package.json tests/system/node/package-lock.json $(NODE)
+	if command -v npm >/dev/null && cd $(NODE) && npm ci --silent --no-audit --no-fund --fetch-retries=0; then touch .installed; \
+	else echo "nsqjs could not be installed with npm: its tests will be skipped"; fi
+
+setup: $(STAMP) $(NODE)/.installed ## make the virtual environment (.venv), again only when pyproject.toml changed
 
 demo: $(STAMP) ## run the main job: real input through 3 nsqd, 2 nsqlookupd and 4 consumers
 	$(BIN)/python -m deploy.local demo $(if $(DATA),--data "$(DATA)")
@@ -23,7 +31,7 @@ demo: $(STAMP) ## run the main job: real input through 3 nsqd, 2 nsqlookupd and 
 up: $(STAMP) ## start the topology, print its addresses, keep it until Ctrl-C
 	$(BIN)/python -m deploy.local up
 
-test: $(STAMP) ## all tests
+test: setup ## all tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 lint: $(STAMP) ## types, style, layers
