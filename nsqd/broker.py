@@ -16,6 +16,7 @@ from nsqd import metadata
 from nsqd.atomic import remove_unfinished
 from nsqd.backend import Backend, NullBackend
 from nsqd.channel import Channel
+from nsqd.codec import Tls
 from nsqd.disk import Disk
 from nsqd.diskqueue import DiskQueue
 from nsqd.errors import EXITING, Refused, go_error
@@ -56,6 +57,8 @@ class Broker:
         self.disk = Disk(sync_timeout=options.sync_timeout.seconds)
         self.exiting = False
         self.listener: Listener | None = None
+        self.tls: Tls | None = None
+        """Makes the TLS layers of clients; None while there is no certificate."""
         self._folder = Path(options.data_path or ".")
         self._leftovers: dict[str, list[int]] = {}
         self._loop = asyncio.get_running_loop()

@@ -39,6 +39,30 @@ class Settings:
     topology_zone: str = ""
 
 
+@dataclass(slots=True, frozen=True)
+class Upgrade:
+    """Layers between a connection and its protocol: those that an IDENTIFY grants, or all that there are."""
+
+    tls: bool = False
+    snappy: bool = False
+    deflate_level: int = 0
+    """1 to 9; 0 for no deflate."""
+
+    @property
+    def deflate(self) -> bool:
+        """Whether there is deflate."""
+        return self.deflate_level > 0
+
+    def __bool__(self) -> bool:
+        return self.tls or self.snappy or self.deflate
+
+    def __or__(self, more: Upgrade) -> Upgrade:
+        """These layers and ``more``."""
+        return Upgrade(
+            self.tls or more.tls, self.snappy or more.snappy, self.deflate_level or more.deflate_level
+        )
+
+
 @dataclass(slots=True, eq=False)
 class Client:
     """A connection's part in the broker; the connection fills it, the channel reads it."""
@@ -55,6 +79,8 @@ class Client:
     """RDY: how many messages it may hold; 0 once it is closing."""
     blocked: bool = False
     """It reads too slowly: nothing more is written until it caught up."""
+    upgrade: Upgrade = Upgrade()
+    """What its bytes go through."""
     message_count: int = 0
     finish_count: int = 0
     requeue_count: int = 0

@@ -31,8 +31,12 @@ def identify(session: Session, words: list[bytes], buf: bytes, at: int, end: int
         return -stop
     identity = negotiation.Identity(buf[at + 4 : stop])
     client.settings = negotiation.negotiate(identity, options)
-    session.answer(negotiation.answer(identity, client.settings, options))
-    session.settings_changed()
+    granted = negotiation.upgrade(identity, options, client.upgrade, tls=session.broker.tls is not None)
+    session.answer(negotiation.answer(identity, client.settings, granted, options))
+    if granted:
+        session.begin_upgrade(granted)
+    else:
+        session.settings_changed()
     return stop
 
 

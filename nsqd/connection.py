@@ -9,12 +9,13 @@ from typing import cast
 
 from nsqcore.addresses import format_peer
 from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, RESPONSE, encode_frame
-from nsqd import identify
+from nsqd import identify, upgrade
 from nsqd.broker import Broker
 from nsqd.client import Client, State
 from nsqd.commands import LineTooLong, obey, truncated
 from nsqd.in_flight import InFlight
 from nsqd.last_words import close_gently
+from nsqd.layers import Layers
 from nsqd.session import Session
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._heard_all = False  # the client sends no more
         self._ending = False
+        self._layers: Layers | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Sets up the client's state; nothing is sent."""
@@ -209,6 +211,8 @@ class Connection(asyncio.Protocol):
             session.flush()
             if session.settled:  # else told again when the disk has answered
                 self._loop.call_soon(self._end)
+        elif session.upgrade is not None:
+            self._loop.call_soon(self._upgrade)
         elif interval != self._interval:
             self._beat_every(interval)
         elif self._parts and not session.suspended:
@@ -233,6 +237,32 @@ class Connection(asyncio.Protocol):
                 session.refuse(error)
             else:
                 self.abort()
+
+    # -- the upgrade -------------------------------------------------------------------------------
+
+    def _upgrade(self) -> None:
+        """Puts the layers that IDENTIFY granted between the socket and this, once its answer is out."""
+        session = self._session
+        granted = session.upgrade
+        if granted is None or not session.settled or session.over:  # told again when the disk has answered
+            return
+        session.upgrade = None
+        self._beat_every(0)  # a heartbeat must not come in between
+        layers = self._layers
+        if layers is None:
+            if self._paused_reading:
+                self._paused_reading = False
+                self._transport.resume_reading()
+            self._layers = layers = Layers(self)
+            layers.take_over(self._transport, blocked=self.client.blocked)
+            layers.set_write_buffer_limits(high=HIGH_WATER)
+            self._transport = layers
+            session.send_through(layers.write)
+        behind, heard_all = b"".join(self._parts), self._heard_all
+        self._parts, self._have, self._wanted, self._heard_all = [], 0, 0, False
+        upgrade.begin(session, granted, layers, behind)
+        if heard_all:
+            layers.eof_received()
 
     # -- writing -----------------------------------------------------------------------------------
 

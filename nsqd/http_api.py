@@ -88,7 +88,7 @@ class HttpApi:
             "max_heartbeat_interval": int(options.max_heartbeat_interval),
             "max_output_buffer_size": options.max_output_buffer_size,
             "max_output_buffer_timeout": int(options.max_output_buffer_timeout),
-            "max_deflate_level": 6,
+            "max_deflate_level": options.max_deflate_level,
             "topology_zone": options.topology_zone,
             "topology_region": options.topology_region,
             "suite_version": suite_version(),

@@ -8,14 +8,13 @@ from typing import NoReturn, TypeVar
 
 from nsqcore.golang import go_json
 from nsqcore.version import NSQ_VERSION
-from nsqd.client import Settings
+from nsqd.client import Settings, Upgrade
 from nsqd.errors import FatalError
 from nsqd.options import Options
 
 DEFAULT_HEARTBEAT_MS = 30_000
 DEFAULT_BUFFER_SIZE = 16_384
 DEFLATE_LEVEL = 6
-"""Told in the answer although nothing is compressed: clients read the field whatever ``deflate`` says."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 V = TypeVar("V", str, int, bool)
 
@@ -128,7 +127,32 @@ def negotiate(identity: Identity, options: Options) -> Settings:
     return asked
 
 
-def answer(identity: Identity, settings: Settings, options: Options) -> bytes:
+def upgrade(identity: Identity, options: Options, present: Upgrade, *, tls: bool) -> Upgrade:
+    """The layers that the client gets; ``present`` are those it has, ``tls`` says whether there is a certificate.
+
+    Raises FatalError when it asks for two ways to compress. A layer is granted once, and TLS only beneath the
+    others: a client that asks again is told false, which says that no upgrade follows.
+    """
+    if not identity.get("feature_negotiation", False):
+        return Upgrade()
+    deflate = options.deflate and identity.get("deflate", False)
+    snappy = options.snappy and identity.get("snappy", False)
+    if deflate and snappy:
+        raise FatalError("E_IDENTIFY_FAILED", "cannot enable both deflate and snappy compression")
+    compressed = present.snappy or present.deflate
+    return Upgrade(
+        tls=tls and not present and identity.get("tls_v1", False),
+        snappy=snappy and not compressed,
+        deflate_level=_deflate_level(identity, options) if deflate and not compressed else 0,
+    )
+
+
+def _deflate_level(identity: Identity, options: Options) -> int:
+    asked = identity.get("deflate_level", 0)
+    return min(asked if asked > 0 else DEFLATE_LEVEL, options.max_deflate_level)
+
+
+def answer(identity: Identity, settings: Settings, granted: Upgrade, options: Options) -> bytes:
     """What the client is told: ``OK``, or JSON with ``feature_negotiation``."""
     if not identity.get("feature_negotiation", False):
         return b"OK"
@@ -138,11 +162,12 @@ def answer(identity: Identity, settings: Settings, options: Options) -> bytes:
             "version": NSQ_VERSION,
             "max_msg_timeout": options.max_msg_timeout.ms,
             "msg_timeout": settings.msg_timeout,
-            "tls_v1": False,
-            "deflate": False,
-            "deflate_level": DEFLATE_LEVEL,
-            "max_deflate_level": DEFLATE_LEVEL,
-            "snappy": False,
+            "tls_v1": granted.tls,
+            "deflate": granted.deflate,
+            # Clients read the level whatever ``deflate`` says.
+            "deflate_level": granted.deflate_level or min(DEFLATE_LEVEL, options.max_deflate_level),
+            "max_deflate_level": options.max_deflate_level,
+            "snappy": granted.snappy,
             "sample_rate": settings.sample_rate,
             "auth_required": False,
             "output_buffer_size": settings.output_buffer_size,

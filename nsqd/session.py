@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from nsqcore.wire.frames import ERROR, RESPONSE, encode_frame
 from nsqd.broker import Broker
 from nsqd.channel import Channel
-from nsqd.client import Client
+from nsqd.client import Client, Upgrade
 from nsqd.errors import FatalError, ProtocolError, go_error
 from nsqd.ticket import Ticket
 
@@ -48,6 +48,8 @@ class Session:
         """A command is still at work: the bytes behind it have to wait."""
         self.over = False
         """A fatal error was answered, or has to be: no more commands."""
+        self.upgrade: Upgrade | None = None
+        """Layers that were granted, until the connection begins to put them under the protocol."""
         self._held: deque[bytes | tuple[Ticket, str, int]] = deque()
         self._output = output
         self._changed = changed
@@ -60,6 +62,29 @@ class Session:
 
     def settings_changed(self) -> None:
         """IDENTIFY agreed on something."""
+        self._changed()
+
+    # -- the upgrade -------------------------------------------------------------------------------
+
+    def begin_upgrade(self, upgrade: Upgrade) -> None:
+        """IDENTIFY granted layers: no command is looked at until :meth:`end_upgrade`."""
+        self.upgrade = upgrade
+        self.suspended = True
+        self._changed()
+
+    def send_through(self, output: Callable[[bytes], object]) -> None:
+        """Answers go to ``output`` from now on, and so do the client's messages."""
+        self._output = self.client.write = output
+
+    def layer_added(self, layer: Upgrade) -> None:
+        """One of the layers carries data: the client is told, through it."""
+        self.client.upgrade |= layer
+        self.answer(b"OK")
+        self.flush()
+
+    def end_upgrade(self) -> None:
+        """All layers are there."""
+        self.suspended = False
         self._changed()
 
     # -- answers -----------------------------------------------------------------------------------

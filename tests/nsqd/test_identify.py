@@ -7,6 +7,7 @@ import json
 import pytest
 
 from nsqcore.durations import Duration
+from nsqd.client import Upgrade
 from nsqd.errors import FatalError
 from nsqd.identify import Identity, answer, default_settings, negotiate
 from nsqd.options import Options
@@ -175,12 +176,12 @@ def test_a_client_is_named_by_its_address_until_it_names_itself() -> None:
 
 def test_without_negotiation_the_answer_is_ok() -> None:
     for who in (identity(), identity(feature_negotiation=False, snappy=True)):
-        assert answer(who, negotiate(who, OPTIONS), OPTIONS) == b"OK"
+        assert answer(who, negotiate(who, OPTIONS), Upgrade(), OPTIONS) == b"OK"
 
 
 def test_the_answer_to_a_client_that_asks_for_nothing_is_the_originals_to_the_byte() -> None:
     who, options = identity(feature_negotiation=True), Options()
-    assert answer(who, negotiate(who, options), options) == (
+    assert answer(who, negotiate(who, options), Upgrade(), options) == (
         b'{"max_rdy_count":2500,"version":"1.3.0","max_msg_timeout":900000,"msg_timeout":60000,"tls_v1":false,'
         b'"deflate":false,"deflate_level":6,"max_deflate_level":6,"snappy":false,"sample_rate":0,'
         b'"auth_required":false,"output_buffer_size":16384,"output_buffer_timeout":250,"topology_region":"",'
@@ -200,7 +201,7 @@ def test_the_answer_tells_the_clients_values_and_the_servers_place() -> None:
         deflate=True,
         deflate_level=3,
     )
-    assert answer(who, negotiate(who, OPTIONS), OPTIONS) == (
+    assert answer(who, negotiate(who, OPTIONS), Upgrade(), OPTIONS) == (
         b'{"max_rdy_count":77,"version":"1.3.0","max_msg_timeout":30000,"msg_timeout":1500,"tls_v1":false,'
         b'"deflate":false,"deflate_level":6,"max_deflate_level":6,"snappy":false,"sample_rate":7,'
         b'"auth_required":false,"output_buffer_size":1,"output_buffer_timeout":0,"topology_region":"eu",'
@@ -211,7 +212,7 @@ def test_the_answer_tells_the_clients_values_and_the_servers_place() -> None:
 @pytest.mark.parametrize("asked", [-3, 0, 1, 6, 9])
 def test_a_deflate_level_is_not_taken_over_when_deflate_is_not_granted(asked: int) -> None:
     who = identity(feature_negotiation=True, deflate_level=asked)
-    assert json.loads(answer(who, negotiate(who, OPTIONS), OPTIONS))["deflate_level"] == 6
+    assert json.loads(answer(who, negotiate(who, OPTIONS), Upgrade(), OPTIONS))["deflate_level"] == 6
 
 
 @pytest.mark.parametrize("body", [b'{"sample_rate":2147483648}', b'{"msg_timeout":9223372036854775808}'])

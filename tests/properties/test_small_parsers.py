@@ -15,10 +15,11 @@ from nsqcore.errors import HttpError
 from nsqcore.query import parse_query
 from nsqcore.wire.commands import encode_batch
 from nsqd import bulk
+from nsqd.client import Upgrade
 from nsqd.errors import BatchError, FatalError
 from nsqd.frames import Batch, BatchDecoder, FrameBuilder
 from nsqd.guid import Ids
-from nsqd.identify import Identity, answer, negotiate
+from nsqd.identify import Identity, answer, negotiate, upgrade
 from nsqd.options import Options
 from nsqd.parameters import decimal
 from tests.properties.fuzzing import examples, property_test
@@ -223,7 +224,8 @@ BODIES = st.one_of(
 )
 REFUSALS = re.compile(
     r"E_BAD_BODY IDENTIFY (failed to decode JSON body|"
-    r"(heartbeat interval|output buffer timeout|output buffer size|sample rate|msg timeout) \(-?\d+\) is invalid)"
+    r"(heartbeat interval|output buffer timeout|output buffer size|sample rate|msg timeout) \(-?\d+\) is invalid)|"
+    r"E_IDENTIFY_FAILED cannot enable both deflate and snappy compression"
 )
 
 
@@ -237,6 +239,7 @@ def test_identify_agrees_on_something_possible_or_says_what_is_wrong(body: bytes
     try:
         identity = Identity(body)
         settings = negotiate(identity, OPTIONS)
+        granted = upgrade(identity, OPTIONS, Upgrade(), tls=True)
     except FatalError as e:
         text = str(e)
     else:
@@ -247,7 +250,7 @@ def test_identify_agrees_on_something_possible_or_says_what_is_wrong(body: bytes
         assert 1000 <= settings.msg_timeout <= 30_000
         for shown in (settings.client_id, settings.hostname, settings.user_agent, settings.topology_zone):
             assert shown.encode().decode() == shown
-        said = answer(identity, settings, OPTIONS)
+        said = answer(identity, settings, granted, OPTIONS)
         assert said == b"OK" or json.loads(said)["msg_timeout"] == settings.msg_timeout
         return
     assert REFUSALS.fullmatch(text), text

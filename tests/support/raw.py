@@ -55,6 +55,8 @@ class RawSocket(asyncio.Protocol):
         """The peer sends no more."""
         self.lost: BaseException | None = None
         """Why the connection broke, if it did not end in order."""
+        self._encode: Callable[[bytes], bytes] | None = None
+        self._decode: Callable[[bytes], bytes] | None = None
         self._news = asyncio.Event()
         self._gone = asyncio.Event()
 
@@ -68,7 +70,7 @@ class RawSocket(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self.buffer += data
+        self.buffer += data if self._decode is None else self._decode(data)
         self._news.set()
 
     def eof_received(self) -> bool:
@@ -89,7 +91,20 @@ class RawSocket(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Sends raw bytes."""
-        self.transport.write(data)
+        self.transport.write(data if self._encode is None else self._encode(data))
+
+    def go_through(self, encode: Callable[[bytes], bytes], decode: Callable[[bytes], bytes]) -> None:
+        """From now on bytes are encoded and decoded; those that came already are decoded too.
+
+        Called again, it puts a layer above those that there are.
+        """
+        lower_encode, lower_decode = self._encode, self._decode
+        self._encode = encode if lower_encode is None else lambda data: lower_encode(encode(data))
+        self._decode = decode if lower_decode is None else lambda data: decode(lower_decode(data))
+        early = bytes(self.buffer)
+        self.buffer.clear()
+        if early:
+            self.buffer += decode(early)
 
     def send_eof(self) -> None:
         """Ends our side."""

@@ -1,0 +1,147 @@
+"""Snappy between a client and nsqd: the framing format, whose chunks hold at most 64 KiB each.
+
+::
+
+    type, 1 byte | length, 3 bytes, little-endian | length bytes
+
+    0xff       stream identifier: "sNaPpY"; the first chunk, may be repeated
+    0x00       masked CRC-32C of the plain bytes, 4 bytes | them in snappy's block format
+    0x01       masked CRC-32C, 4 bytes | the plain bytes
+    0x80-0xfe  to be skipped
+    others     not to be understood
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cramjam import DecompressionError
+from cramjam import snappy as cramjam
+
+from nsqd.codec import PIECE, CodecError
+
+IDENTIFIER = b"\xff\x06\x00\x00sNaPpY"
+_COMPRESSED, _PLAIN, _FIRST_SKIPPED, _IDENTIFIER = 0x00, 0x01, 0x80, 0xFF
+_HEAD = 4
+_CHECKSUM = 4
+MOST_PLAIN = 65536
+"""Plain bytes of a chunk."""
+_MOST_COMPRESSED = _CHECKSUM + 32 + MOST_PLAIN + MOST_PLAIN // 6
+"""Bytes of a compressed chunk behind its head: snappy's own bound for :data:`MOST_PLAIN` bytes."""
+
+
+class Snappy:
+    """One connection's two streams; :class:`nsqd.codec.Codec`."""
+
+    def __init__(self) -> None:
+        # Fast (0.35 µs for 200 bytes), and with the original's rule: plain unless an eighth is saved.
+        self._compressor = cramjam.Compressor()
+        self._identified = False
+        self._parts: list[bytes] = []  # an incomplete chunk
+        self._have = 0
+        self._wanted = _HEAD
+        self._skip = 0  # bytes of a chunk that is thrown away as it comes
+
+    def encode(self, data: bytes) -> bytes:
+        """``data`` in chunks; the identifier before the first."""
+        self._compressor.compress(data)
+        return bytes(self._compressor.flush())
+
+    def reply(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def end(self) -> bytes:
+        """Nothing: the format has no end."""
+        return b""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Raises CodecError for what is no stream, and for a wrong checksum.
+
+        Chunks are decoded in runs: one costs 3 µs alone and a fraction of that in company.
+        """
+        self._parts.append(data)
+        self._have += len(data)
+        if self._have < self._wanted:
+            return
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        at = start = plain = 0  # from start to at there are whole chunks of so many plain bytes
+        end = len(data)
+        self._wanted = _HEAD
+        while True:
+            if self._skip:
+                step = min(self._skip, end - at)
+                self._skip -= step
+                start = at = at + step
+            if end - at < _HEAD:
+                break
+            kind = data[at]
+            length = int.from_bytes(data[at + 1 : at + _HEAD], "little")
+            if kind <= _PLAIN and self._identified:
+                if not _CHECKSUM <= length <= _MOST_COMPRESSED:
+                    raise _too_much(kind, length)
+                if end - at < _HEAD + length:
+                    self._wanted = _HEAD + length
+                    break
+                size = length - _CHECKSUM if kind == _PLAIN else _plain_size(data, at + _HEAD + _CHECKSUM)
+                if size > MOST_PLAIN:
+                    raise _too_much(kind, length)
+                if plain + size > PIECE:
+                    yield _decompress(data[start:at])
+                    start, plain = at, 0
+                plain += size
+                at += _HEAD + length
+                continue
+            if start < at:
+                if piece := _decompress(data[start:at]):
+                    yield piece
+                plain = 0
+            start = at
+            if kind == _IDENTIFIER:
+                if end - at < len(IDENTIFIER) and length == len(IDENTIFIER) - _HEAD:
+                    self._wanted = len(IDENTIFIER)
+                    break
+                if data[at : at + len(IDENTIFIER)] != IDENTIFIER:
+                    raise CodecError("snappy: this is no stream identifier")
+                self._identified = True
+                at += len(IDENTIFIER)
+                start = at
+            elif not self._identified:
+                raise CodecError("snappy: the stream does not begin with its identifier")
+            elif kind < _FIRST_SKIPPED:
+                raise CodecError(f"snappy: unknown chunk of type {kind}")
+            else:
+                at += _HEAD
+                self._skip = length
+        if start < at and (piece := _decompress(data[start:at])):
+            yield piece
+        rest = data[at:]
+        self._have = len(rest)
+        if rest:
+            self._parts.append(rest)
+
+
+def _plain_size(data: bytes, at: int) -> int:
+    """What the block format begins with: the plain size, 7 bits in each byte, the lowest first.
+
+    Right where the size is allowed; a larger one is never taken for an allowed one.
+    """
+    head = int.from_bytes(data[at : at + 3], "little")
+    if not head & 0x80:
+        return head & 0x7F
+    if not head & 0x8000:
+        return head & 0x7F | head >> 1 & 0x3F80
+    return head & 0x7F | head >> 1 & 0x3F80 | head >> 16 << 14
+
+
+def _too_much(kind: int, length: int) -> CodecError:
+    return CodecError(f"snappy: a chunk of type {kind} can't be {length} bytes long")
+
+
+def _decompress(chunks: bytes) -> bytes:
+    """The plain bytes of whole chunks, their checksums verified."""
+    try:
+        return bytes(cramjam.decompress(IDENTIFIER + chunks))
+    except DecompressionError as e:
+        raise CodecError(str(e)) from e
