@@ -5,10 +5,11 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 
+from nsqcore.command_line import CommandLine
 from nsqcore.durations import Duration
 from nsqcore.errors import StartError
-from nsqcore.logs import LogLevel
-from nsqcore.options import CommandLine, option
+from nsqcore.logs import LogFormat, LogLevel
+from nsqcore.options import option
 
 ABOUT = """
 nsqadmin shows a cluster of nsqd and lets people act on it. A first try, with nsqlookupd on this machine:
@@ -36,6 +37,9 @@ class Options:
         LogLevel("INFO"), "lowest level to log: debug, info, warn, error or fatal", parse=LogLevel.parse
     )
     log_prefix: str = option("[nsqadmin] ", "start of each log line")
+    log_format: LogFormat = option(
+        LogFormat("text"), "text, as the original logs, or json: one object per line", parse=LogFormat.parse
+    )
     http_address: str = option("0.0.0.0:4171", "host:port to listen on")
     base_path: str = option("/", "URL path below which everything is served", parse=clean_base_path)
     lookupd_http_addresses: list[str] = option(

@@ -30,18 +30,27 @@ def parse_host_port(text: str) -> HostPort:
 
 
 def is_unix_path(text: str) -> bool:
-    """Whether an address option names a unix socket: whatever is not of the form ``host:port``."""
+    """Whether an address option names a unix socket: whatever is not of the form ``host:port``.
+
+    Go decides by the colons and brackets alone; a port that is none is a bad port, and no path.
+    """
     host, colon, port = text.rpartition(":")
-    return not (colon and port.isascii() and port.isdigit() and (":" not in host or host.endswith("]")))
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        return not bracket or "[" in host or rest[:1] != ":" or any(c in "[]:" for c in rest[1:])
+    return not colon or any(c in "[]:" for c in host + port)
 
 
 def format_peer(peer: object) -> str:
     """A socket's peer address as Go prints it: ``1.2.3.4:5``, ``[::1]:5``, or ``@`` for a unix socket.
 
     The form ``::ffff:1.2.3.4``, which IPv4 peers have on a socket that takes both kinds, is unwrapped.
+    A unix socket that has a name is its name.
     """
     if isinstance(peer, tuple) and len(peer) >= 2:
         host = str(peer[0])
         mapped = host.removeprefix("::ffff:")
         return str(HostPort(mapped if "." in mapped else host, int(peer[1])))
-    return "@"
+    if isinstance(peer, bytes):  # a name without a file
+        return "@" + peer[1:].decode("utf-8", "backslashreplace")
+    return peer if isinstance(peer, str) and peer else "@"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
+import socket
 
 _HTML_SAFE = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -56,3 +59,20 @@ def go_quote(text: bytes) -> str:
             out.append(f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}")
     out.append('"')
     return "".join(out)
+
+
+def go_reason(error: BaseException) -> str:
+    """What went wrong in Go's words: ``open /data/t.dat: no such file or directory``, ``i/o timeout``.
+
+    For a failure that the system did not word, the exception's own text.
+    """
+    if isinstance(error, TimeoutError) and not error.errno:
+        return "i/o timeout"
+    if isinstance(error, socket.gaierror):
+        return "no such host" if error.errno == socket.EAI_NONAME else str(error.strerror)
+    if isinstance(error, OSError) and error.errno:
+        why = os.strerror(error.errno).lower()
+        return f"open {error.filename}: {why}" if error.filename else why
+    if isinstance(error, asyncio.IncompleteReadError):
+        return "unexpected EOF" if error.partial else "EOF"
+    return str(error) or type(error).__name__

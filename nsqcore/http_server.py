@@ -17,11 +17,11 @@ from urllib.parse import unquote
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from nsqcore.addresses import format_peer, is_unix_path
+from nsqcore.addresses import format_peer
 from nsqcore.durations import go_duration
-from nsqcore.errors import HttpError, StartError
+from nsqcore.errors import HttpError
 from nsqcore.golang import go_json
-from nsqcore.listeners import BACKLOG, address_of, bind_tcp
+from nsqcore.listeners import BACKLOG, address_of, bind
 from nsqcore.query import parse_query
 
 log = logging.getLogger(__name__)
@@ -248,15 +248,9 @@ async def listen(runner: web.AppRunner, address: str) -> str:
 
     Raises StartError when the address can't be had.
     """
-    if not is_unix_path(address):
-        listener = bind_tcp(address)
-        await listen_at(runner, listener)
-        return address_of(listener)
-    try:
-        await web.UnixSite(runner, address, backlog=BACKLOG).start()
-    except OSError as e:
-        raise StartError(f"listen ({address}) failed - {e}") from None
-    return address
+    listener = bind(address)
+    await listen_at(runner, listener)
+    return address_of(listener)
 
 
 async def listen_at(runner: web.AppRunner, listener: socket.socket) -> None:

@@ -1,7 +1,8 @@
-"""Log lines in the originals' form, and the one place where logging is configured."""
+"""Log lines in the originals' form or as JSON, and the one place where logging is configured."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -13,6 +14,9 @@ LEVELS = {
     "error": logging.ERROR,
     "fatal": logging.CRITICAL,
 }
+LONGEST_MESSAGE = 4096
+"""Characters of an event's text that are logged; what peers send can be megabytes."""
+
 _WORDS = {logging.CRITICAL: "FATAL"}
 _VISIBLE = {c: f"\\x{c:02x}" for c in (*range(0x20), *range(0x7F, 0xA0))}
 _VISIBLE |= {ord("\t"): "\t", ord("\n"): "\\n", ord("\r"): "\\r"}
@@ -49,6 +53,13 @@ class LogFormat(str):
         return cls(text)
 
 
+def _message(record: logging.LogRecord) -> str:
+    message = record.getMessage()
+    if len(message) > LONGEST_MESSAGE:
+        return f"{message[:LONGEST_MESSAGE]}... ({len(message)} characters)"
+    return message
+
+
 class GoFormatter(logging.Formatter):
     """``<prefix>2026/11/22 06:48:29.140175 INFO: text``, local time.
 
@@ -64,17 +75,51 @@ class GoFormatter(logging.Formatter):
         seconds, fraction = divmod(record.created, 1)
         when = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(seconds))
         word = _WORDS.get(record.levelno, record.levelname)
-        message = record.getMessage()
+        message = _message(record)
         if not message.isprintable():
             message = message.translate(_VISIBLE)
         text = f"{self.prefix}{when}.{int(fraction * 1_000_000):06d} {word}: {message}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
-def configure(prefix: str, level: LogLevel) -> None:
-    """Sends the log of this process to stderr with that prefix, from that level on."""
+class JsonFormatter(logging.Formatter):
+    """One JSON object per event, ASCII, on one line whatever is in it.
+
+    ``{"time":"2026-11-22T06:48:29.140175+01:00","level":"INFO","prefix":"[nsqd]","message":"text"}``, and
+    ``traceback`` when there is one.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self.prefix = prefix.strip()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The object's text, without an end of line."""
+        seconds, fraction = divmod(record.created, 1)
+        local = time.localtime(seconds)
+        zone = time.strftime("%z", local)
+        event = {
+            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{int(fraction * 1_000_000):06d}"
+            f"{zone[:3]}:{zone[3:]}",
+            "level": _WORDS.get(record.levelno, record.levelname),
+            "prefix": self.prefix,
+            "message": _message(record),
+        }
+        if record.exc_info:
+            event["traceback"] = self.formatException(record.exc_info)
+        # Half of a surrogate pair is valid in a Python text, but in no reader of JSON.
+        return json.dumps(
+            {key: value.encode(errors="backslashreplace").decode() for key, value in event.items()}
+        )
+
+
+_FORMATTERS: dict[str, type[GoFormatter | JsonFormatter]] = {"text": GoFormatter, "json": JsonFormatter}
+
+
+def configure(prefix: str, level: LogLevel, form: LogFormat) -> None:
+    """Sends the log of this process to stderr with that prefix and in that form, from that level on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(GoFormatter(prefix))
+    handler.setFormatter(_FORMATTERS[form](prefix))
     logging.raiseExceptions = False  # a closed stderr must not turn every event into a traceback
     root = logging.getLogger()
     root.handlers = [handler]
@@ -92,4 +137,12 @@ def set_level(level: LogLevel) -> None:
 def fatal(program: str, text: str) -> None:
     """A FATAL line of the main program: always with the plain ``[program]`` prefix, as the originals do."""
     record = logging.LogRecord(program, logging.CRITICAL, "", 0, text, None, None)
-    sys.stderr.write(GoFormatter(f"[{program}] ").format(record) + "\n")
+    configured = [handler.formatter for handler in logging.getLogger().handlers]
+    as_json = any(isinstance(formatter, JsonFormatter) for formatter in configured)
+    formatter = (JsonFormatter if as_json else GoFormatter)(f"[{program}] ")
+    sys.stderr.write(formatter.format(record) + "\n")
+
+
+def plain(text: str) -> None:
+    """A line with the date alone, as the originals' come that they leave to Go's own logger."""
+    sys.stderr.write(f"{time.strftime('%Y/%m/%d %H:%M:%S')} {text.translate(_VISIBLE)}\n")

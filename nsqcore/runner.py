@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import signal
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,6 +17,8 @@ from nsqcore.errors import StartError
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What would kill a process that does not mind them, and with it the messages in its memory."""
+DUMPED = 2
+"""The exit status after SIGQUIT, which is that of a Go program that was told to dump its stacks."""
 
 
 class Daemon(Protocol):
@@ -32,11 +36,12 @@ class Daemon(Protocol):
 
 
 def run(program: str, make: Callable[[], Daemon]) -> int:
-    """Runs the daemon that ``make`` builds (inside the loop) until SIGINT, SIGTERM or a failure.
+    """Runs the daemon that ``make`` builds (inside the loop) until SIGINT, SIGTERM, SIGQUIT or a failure.
 
-    Returns the exit status: 0 after a signal, 1 when the start or the daemon failed. Signals that arrive
-    while it starts are obeyed when it has started; further ones while it stops change nothing, and this
-    process ignores both signals from then on: it is expected to end.
+    Returns the exit status: 0 after a signal, 1 when the start or the daemon failed. SIGQUIT first writes
+    the stacks of all threads and tasks to stderr, and its status is 2. Signals that arrive while it starts
+    are obeyed when it has started; further ones while it stops change nothing, and this process ignores
+    them from then on: it is expected to end.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(program, make))
@@ -45,16 +50,28 @@ def run(program: str, make: Callable[[], Daemon]) -> int:
 async def _serve(program: str, make: Callable[[], Daemon]) -> int:
     loop = asyncio.get_running_loop()
     signalled = asyncio.Event()
+    status = 0
+
+    def quit_with_stacks() -> None:
+        nonlocal status
+        status = DUMPED
+        dump_tasks()
+        signalled.set()
+
     # Not the loop's own handlers: those go back to "kill" while the loop closes, and a second signal in
     # the last moments of the process would make a clean exit look like a crash.
     for number in _SIGNALS:
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(signalled.set))
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, lambda *_: loop.call_soon_threadsafe(quit_with_stacks))
+    # Before that handler, and even when the loop hangs, which may be why somebody asks.
+    faulthandler.register(signal.SIGQUIT, all_threads=True, chain=True)
     try:
-        return await _serve_until(signalled, program, make())
+        return await _serve_until(signalled, program, make()) or status
     finally:
-        for number in _SIGNALS:
+        faulthandler.unregister(signal.SIGQUIT)
+        for number in (*_SIGNALS, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
 
 
@@ -71,3 +88,10 @@ async def _serve_until(signalled: asyncio.Event, program: str, daemon: Daemon) -
         wait.cancel()
     await daemon.stop()
     return 1 if daemon.failed.is_set() else 0
+
+
+def dump_tasks() -> None:
+    """Writes the stack of every task of the running loop to stderr."""
+    for task in sorted(asyncio.all_tasks(), key=lambda task: task.get_name()):
+        task.print_stack(file=sys.stderr)
+    sys.stderr.flush()

@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nsqcore.listeners import BACKLOG, address_of, bind_tcp
+from nsqcore.listeners import address_of, bind, port_of, serve
 from nsqcore.version import banner
+from nsqd import checks
 from nsqd.broker import Broker
 from nsqd.connection import Connection, Connections
 from nsqd.dirlock import DirLock
@@ -48,6 +49,7 @@ class Nsqd:
         self._listeners: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
         self._http_runner: web.AppRunner | None = None
+        self._serving = False
         self._stopping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -56,9 +58,10 @@ class Nsqd:
         The sockets listen before the data folder is read: who connects meanwhile waits instead of being
         turned away.
         """
-        options, loop = self.options, asyncio.get_running_loop()
+        options = self.options
         started = time.time()
         self._lock = DirLock(Path(options.data_path or "."))
+        checks.check(options)
         _raise_file_limit()
         log.info("%s", banner("nsqd"))
         log.info("ID: %d", options.node_id)
@@ -67,8 +70,8 @@ class Nsqd:
         self._broker = broker = Broker(options)
         broker.load()
 
-        tcp_port = _port(tcp)
-        http_port = _port(http) if http is not None else -1
+        tcp_port = port_of(tcp)
+        http_port = port_of(http) if http is not None else -1
         self._lookups = lookups = Lookups(
             broker,
             hostname=socket.gethostname(),
@@ -78,9 +81,8 @@ class Nsqd:
         lookups.connect(options.nsqlookupd_tcp_addresses)
         broker.listener = lookups
 
-        self._servers.append(
-            await loop.create_server(lambda: Connection(broker, self._connections), sock=tcp, backlog=BACKLOG)
-        )
+        self._servers.append(await serve(lambda: Connection(broker, self._connections), tcp))
+        self._serving = True
         log.info("TCP: listening on %s", address_of(tcp))
         if http is not None:
             await self._serve_http(broker, http, tcp_port=tcp_port, http_port=http_port, started=started)
@@ -105,13 +107,10 @@ class Nsqd:
         fallback = runner.server
         assert fallback is not None  # it is, behind setup()
         self._lanes = lanes = Lanes(broker, fallback)
-        loop = asyncio.get_running_loop()
-        self._servers.append(
-            await loop.create_server(lambda: HttpLane(lanes), sock=listener, backlog=BACKLOG)
-        )
+        self._servers.append(await serve(lambda: HttpLane(lanes), listener))
 
     def _listen(self, address: str) -> socket.socket:
-        listener = bind_tcp(address)
+        listener = bind(address)
         self._listeners.append(listener)
         return listener
 
@@ -122,8 +121,9 @@ class Nsqd:
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
-        for word, listener in zip(("TCP", "HTTP"), self._listeners, strict=False):
-            log.info("%s: closing %s", word, address_of(listener))
+        if self._serving:  # a start that failed has its FATAL line, and that is the last one
+            for word, listener in zip(("TCP", "HTTP"), self._listeners, strict=False):
+                log.info("%s: closing %s", word, address_of(listener))
         for server in self._servers:
             server.close()
         if self._lookups is not None:
@@ -142,12 +142,8 @@ class Nsqd:
             listener.close()
         if self._lock is not None:
             self._lock.release()
-        log.info("NSQ: bye")
-
-
-def _port(listener: socket.socket) -> int:
-    """The real port; -1 of a unix socket."""
-    return int(listener.getsockname()[1]) if listener.family != socket.AF_UNIX else -1
+        if self._serving:
+            log.info("NSQ: bye")
 
 
 def _raise_file_limit() -> None:

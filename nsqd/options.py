@@ -9,10 +9,11 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
+from nsqcore.command_line import CommandLine
 from nsqcore.durations import Duration
 from nsqcore.golang import go_quote
 from nsqcore.logs import LogFormat, LogLevel
-from nsqcore.options import BOOLEANS, CommandLine, at_least, between, option
+from nsqcore.options import ABOVE_ZERO, BOOLEANS, BadConfig, Limit, at_least, option
 
 ABOUT = """
 nsqd receives, queues and delivers messages. A first try, on one machine:
@@ -55,6 +56,9 @@ class TlsRequired(IntEnum):
             raise ValueError(f"strconv.ParseBool: parsing {go_quote(text.encode())}: invalid syntax")
         return cls.YES if value else cls.NO
 
+    def __str__(self) -> str:
+        return ("false", "tcp-https", "true")[self]
+
 
 class TlsVersion(IntEnum):
     """A TLS version by its number on the wire, which is what ``/config/tls_min_version`` answers."""
@@ -72,10 +76,27 @@ class TlsVersion(IntEnum):
             raise ValueError(f'unknown tlsVersionOption "{text}"')
         return names[text.lower()]
 
+    def __str__(self) -> str:
+        return f"tls1.{self - self.TLS_1_0}"
+
 
 def _percentiles(text: str) -> list[float]:
     """Comma-separated numbers; whether they are percentiles is checked when the daemon starts."""
-    return [float(part) for part in text.split(",")]
+    found = []
+    for part in text.split(","):
+        try:
+            found.append(float(part if part == part.strip() else "not a number"))
+        except ValueError:
+            raise BadConfig(
+                f"Could not parse: {part}",
+                "-e2e-processing-latency-percentile: want numbers such as 0.99,0.5, without blanks",
+                plain=True,
+            ) from None
+    return found
+
+
+def _descending(percentiles: list[float]) -> list[float]:
+    return sorted(percentiles, reverse=True)
 
 
 @dataclass
@@ -94,10 +115,15 @@ class Options:
         "part of every message id, 0 to 1023; give each node its own",
         key="id",
         flag="node-id",
-        check=between(0, 1023),
+        limit=Limit("[0,1024)", lambda n: 0 <= n < 1024),
     )
-    tcp_address: str = option("0.0.0.0:4150", "host:port that clients connect to; port 0 picks a free one")
-    http_address: str = option("0.0.0.0:4151", "host:port of the HTTP API; empty for none")
+    tcp_address: str = option(
+        "0.0.0.0:4150",
+        "host:port that clients connect to, port 0 picks a free one; or the path of a unix socket",
+    )
+    http_address: str = option(
+        "0.0.0.0:4151", "host:port of the HTTP API, or the path of a unix socket; empty for none"
+    )
     https_address: str = option(
         "0.0.0.0:4152",
         "host:port of the HTTP API over TLS, served when there is a certificate; empty for none",
@@ -132,19 +158,17 @@ class Options:
 
     data_path: str = option("", "folder of queues and metadata, which must exist; empty for the current one")
     mem_queue_size: int = option(
-        10000, "messages kept in memory per topic and per channel; more go to disk", check=at_least(0)
+        10000, "messages kept in memory per topic and per channel; more go to disk", limit=at_least(0)
     )
     mem_queue_bytes: int = option(
         0,
         "bytes of queued messages kept in memory by the whole process, more go to disk; 0 for half of the machine's memory",
-        check=at_least(0),
+        limit=at_least(0),
     )
-    max_bytes_per_file: int = option(
-        100 * 1024 * 1024, "size of a disk queue's files, bytes", check=at_least(0)
-    )
-    sync_every: int = option(2500, "disk queue operations per fsync", check=at_least(0))
+    max_bytes_per_file: int = option(100 * 1024 * 1024, "size of a disk queue's files, bytes")
+    sync_every: int = option(2500, "disk queue operations per fsync; 0 for each")
     sync_timeout: Duration = option(
-        Duration.parse("2s"), "longest time that a disk queue waits for its fsync", check=at_least(1_000_000)
+        Duration.parse("2s"), "longest time that a disk queue waits for its fsync", limit=ABOVE_ZERO
     )
     portable_exit: bool = option(
         False,
@@ -155,28 +179,30 @@ class Options:
         4, "accepted for the original's scripts: time-outs are timed exactly here, without workers"
     )
     queue_scan_selection_count: int = option(
-        20, "accepted for the original's scripts: no channel waits to be selected here"
+        20,
+        "accepted for the original's scripts: no channel waits to be selected here",
+        limit=at_least(0),
     )
 
     msg_timeout: Duration = option(
         Duration.parse("60s"),
         "time a consumer has for a message before it goes to another",
-        check=at_least(1),
+        limit=ABOVE_ZERO,
     )
     max_msg_timeout: Duration = option(
-        Duration.parse("15m"), "longest time a consumer may ask for, TOUCH included", check=at_least(1)
+        Duration.parse("15m"), "longest time a consumer may ask for, TOUCH included", limit=ABOVE_ZERO
     )
-    max_msg_size: int = option(1024 * 1024, "largest message, bytes", check=at_least(1))
+    max_msg_size: int = option(1024 * 1024, "largest message, bytes", limit=at_least(1))
     max_req_timeout: Duration = option(
-        Duration.parse("1h"), "longest delay of REQ, DPUB and /pub?defer", check=at_least(0)
+        Duration.parse("1h"), "longest delay of REQ, DPUB and /pub?defer", limit=at_least(0)
     )
     max_body_size: int = option(
-        5 * 1024 * 1024, "largest body of a command (MPUB, IDENTIFY), bytes", check=at_least(1)
+        5 * 1024 * 1024, "largest body of a command (MPUB, IDENTIFY), bytes", limit=at_least(1)
     )
     max_heartbeat_interval: Duration = option(
         Duration.parse("60s"), "longest heartbeat interval a client may ask for"
     )
-    max_rdy_count: int = option(2500, "highest RDY", check=at_least(1))
+    max_rdy_count: int = option(2500, "highest RDY", limit=at_least(1))
     max_output_buffer_size: int = option(64 * 1024, "largest output buffer a client may ask for, bytes")
     max_output_buffer_timeout: Duration = option(
         Duration.parse("30s"), "longest output buffer timeout a client may ask for"
@@ -187,10 +213,10 @@ class Options:
     output_buffer_timeout: Duration = option(
         Duration.parse("250ms"),
         "told to clients as the longest wait of a buffered message; ours never wait",
-        check=at_least(1),
+        limit=ABOVE_ZERO,
     )
     max_channel_consumers: int = option(
-        0, "consumers a channel may have; 0 for any number", check=at_least(0)
+        0, "consumers a channel may have; 0 for any number", limit=at_least(0)
     )
     enable_experiment: list[str] = option(
         list[str](), "an experiment to switch on: topology-aware-consumption", flag="enable-experiment"
@@ -207,6 +233,7 @@ class Options:
         "percentiles of the time from publish to FIN that /stats tells, each in (0, 1]",
         flag="e2e-processing-latency-percentile",
         parse=_percentiles,
+        arrange=_descending,
     )
     e2e_processing_latency_window_time: Duration = option(
         Duration.parse("10m"), "how far back these percentiles look"
@@ -224,12 +251,17 @@ class Options:
         TlsRequired.NO,
         "who has to use TLS: false, true, or tcp-https, which leaves the plain HTTP port open",
         parse=TlsRequired.parse,
+        bare="true",
     )
     tls_min_version: TlsVersion = option(
         TlsVersion.TLS_1_0, "lowest TLS version: tls1.0, tls1.1, tls1.2 or tls1.3", parse=TlsVersion.parse
     )
     deflate: bool = option(True, "let clients ask for deflate")
-    max_deflate_level: int = option(6, "highest deflate level a client may ask for, 1 to 9")
+    max_deflate_level: int = option(
+        6,
+        "highest deflate level a client may ask for, 1 to 9",
+        limit=Limit("[1,9]", lambda level: 1 <= level <= 9),
+    )
     snappy: bool = option(True, "let clients ask for snappy")
 
     @property
@@ -240,4 +272,10 @@ class Options:
 
 def command_line() -> CommandLine:
     """The parser of nsqd's command line and config file."""
-    return CommandLine("nsqd", Options, about=ABOUT, ignored=("verbose", "worker-id"))
+    return CommandLine(
+        "nsqd",
+        Options,
+        about=ABOUT,
+        ignored=("verbose", "worker-id"),
+        first=("tls_required", "tls_min_version", "log_level"),
+    )

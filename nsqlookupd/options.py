@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
+from nsqcore.command_line import CommandLine
 from nsqcore.durations import Duration
-from nsqcore.logs import LogLevel
-from nsqcore.options import CommandLine, option
+from nsqcore.logs import LogFormat, LogLevel
+from nsqcore.options import option
 
 ABOUT = """
 nsqlookupd knows which nsqd carries which topic. A first try, on one machine:
@@ -30,6 +31,9 @@ class Options:
         LogLevel("INFO"), "log from this level on: debug, info, warn, error or fatal", parse=LogLevel.parse
     )
     log_prefix: str = option("[nsqlookupd] ", "text at the start of each log line")
+    log_format: LogFormat = option(
+        LogFormat("text"), "text, as the original logs, or json: one object per line", parse=LogFormat.parse
+    )
     tcp_address: str = option("0.0.0.0:4160", "host:port that nsqd connect to; port 0 picks a free one")
     http_address: str = option("0.0.0.0:4161", "host:port of the HTTP API; port 0 picks a free one")
     broadcast_address: str = option(

@@ -37,12 +37,29 @@ def test_what_is_wrong_with_an_address_is_said(text: str, reason: str) -> None:
         parse_host_port(text)
 
 
-@pytest.mark.parametrize("text", ["/run/nsqd.sock", "nsqd.sock", "./a:b", "localhost", "::1:80"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/run/nsqd.sock",
+        "nsqd.sock",
+        "localhost",
+        "::1:80",
+        "a:b:c",
+        "",
+        "[::1",
+        "[::1]",
+        "[::1]x:1",
+        "h]:1",
+        "@x",
+    ],
+)
 def test_what_has_no_port_is_the_path_of_a_unix_socket(text: str) -> None:
     assert is_unix_path(text)
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:4150", ":0", "[::1]:1", "h:99999"])
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:4150", ":0", "[::1]:1", "h:99999", "h:", "h:http", "./a:b", "[h]:x"]
+)
 def test_what_has_a_port_is_not(text: str) -> None:
     assert not is_unix_path(text)
 
@@ -55,6 +72,9 @@ def test_what_has_a_port_is_not(text: str) -> None:
         (("::ffff:1.2.3.4", 5, 0, 0), "1.2.3.4:5"),
         (("::ffff:0:1", 5, 0, 0), "[::ffff:0:1]:5"),
         ("", "@"),
+        (b"", "@"),
+        ("/run/x", "/run/x"),
+        (b"\x00name", "@name"),
         (None, "@"),
     ],
 )

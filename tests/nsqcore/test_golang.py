@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
+import socket
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsqcore.golang import go_json, go_quote
+from nsqcore.golang import go_json, go_quote, go_reason
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -65,3 +68,22 @@ def test_quoted_text_is_what_go_prints(text: bytes, quoted: str) -> None:
 @given(st.binary())
 def test_any_bytes_can_be_quoted_in_one_printable_line(text: bytes) -> None:
     assert go_quote(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file", "/x"), "open /x: no such file or directory"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 1)"), "connection refused"),
+        (ConnectionResetError(errno.ECONNRESET, "x"), "connection reset by peer"),
+        (TimeoutError(), "i/o timeout"),
+        (TimeoutError(errno.ETIMEDOUT, "x"), "connection timed out"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "no such host"),
+        (asyncio.IncompleteReadError(b"", 4), "EOF"),
+        (asyncio.IncompleteReadError(b"a", 4), "unexpected EOF"),
+        (ValueError("want less"), "want less"),
+        (EOFError(), "EOFError"),
+    ],
+)  # fmt: skip
+def test_a_failure_has_gos_words(error: BaseException, reason: str) -> None:
+    assert go_reason(error) == reason

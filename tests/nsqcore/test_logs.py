@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from nsqcore import logs
-from nsqcore.logs import GoFormatter, LogLevel
+from nsqcore.logs import LONGEST_MESSAGE, GoFormatter, JsonFormatter, LogFormat, LogLevel
 
 STAMP = r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d\.\d{6}"
 
@@ -87,7 +88,7 @@ def test_a_level_has_gos_number() -> None:
 
 
 def test_events_go_to_stderr_from_the_level_on(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("[p] ", LogLevel("warn"))
+    logs.configure("[p] ", LogLevel("warn"), LogFormat("text"))
     log = logging.getLogger("nsqd.anything")
     log.info("hidden")
     log.warning("shown")
@@ -100,7 +101,7 @@ def test_events_go_to_stderr_from_the_level_on(capsys: pytest.CaptureFixture[str
 
 
 def test_libraries_never_log_each_request(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("", LogLevel("debug"))
+    logs.configure("", LogLevel("debug"), LogFormat("text"))
     for library in ("asyncio", "aiohttp.server"):
         logging.getLogger(library).info("a request")
         logging.getLogger(library).warning("from %s", library)
@@ -112,3 +113,70 @@ def test_libraries_never_log_each_request(capsys: pytest.CaptureFixture[str]) ->
 def test_a_fatal_line_has_the_programs_own_prefix(capsys: pytest.CaptureFixture[str]) -> None:
     logs.fatal("nsqd", "it is over")
     assert re.fullmatch(rf"\[nsqd\] {STAMP} FATAL: it is over\n", capsys.readouterr().err)
+
+
+def test_a_plain_line_has_the_date_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.plain("Could not parse: \x1b")
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d Could not parse: \\x1b\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("formatter", [GoFormatter("[p] "), JsonFormatter("[p] ")])
+def test_what_peers_send_is_not_logged_without_bound(formatter: logging.Formatter) -> None:
+    line = formatter.format(record(logging.ERROR, "%s", "x" * 1_000_000))
+    assert len(line) < LONGEST_MESSAGE + 200
+    assert "x... (1000000 characters)" in line
+    whole = "x" * LONGEST_MESSAGE
+    assert whole in formatter.format(record(logging.ERROR, "%s", whole))
+    assert "..." not in formatter.format(record(logging.ERROR, "%s", whole))
+
+
+# ---- JSON ----
+
+
+@pytest.mark.parametrize(
+    "text", ["plain", "a\nb\r\x00\x1b[2J\u2028", 'quotes " and \\', "é€😀", "\udcff\ud800"]
+)
+def test_a_json_event_is_one_line_whatever_is_in_it(text: str) -> None:
+    line = JsonFormatter("[nsqd] ").format(record(logging.WARNING, "<%s>", text))
+    assert line.isascii()
+    assert len(line.splitlines()) == 1
+    event = json.loads(line)
+    assert event["level"] == "WARNING"
+    assert event["prefix"] == "[nsqd]"
+    assert event["message"] == f"<{text.encode(errors='backslashreplace').decode()}>"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d", event["time"])
+
+
+def test_json_levels_are_the_originals_words() -> None:
+    levels = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+    lines = [JsonFormatter("").format(record(level, "x")) for level in levels]
+    assert [json.loads(line)["level"] for line in lines] == ["DEBUG", "INFO", "WARNING", "ERROR", "FATAL"]
+
+
+def test_a_json_event_holds_its_traceback() -> None:
+    try:
+        raise ValueError("broken\nin two")
+    except ValueError:
+        event = record(logging.ERROR, "x")
+        event.exc_info = sys.exc_info()
+    line = JsonFormatter("").format(event)
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["traceback"].endswith("ValueError: broken\nin two")
+    assert "traceback" not in json.loads(JsonFormatter("").format(record(logging.ERROR, "x")))
+
+
+def test_a_fatal_line_is_json_when_the_others_are(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("[other] ", LogLevel("info"), LogFormat("json"))
+    logging.getLogger("x").info("an event")
+    logs.fatal("nsqd", "it is over")
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(e["level"], e["prefix"], e["message"]) for e in events] == [
+        ("INFO", "[other]", "an event"),
+        ("FATAL", "[nsqd]", "it is over"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["JSON", "", "xml"])
+def test_there_are_two_formats(text: str) -> None:
+    with pytest.raises(ValueError, match=rf"^invalid log format '{text}' \(text, json\)$"):
+        LogFormat.parse(text)

@@ -57,6 +57,26 @@ def test_signals_that_would_kill_a_careless_process_are_ignored() -> None:
             assert answer.read() == b"OK"
 
 
+def test_sigquit_dumps_every_stack_and_ends_in_order_with_status_2() -> None:
+    with spawn(TINY, "--stop-time=300ms", listeners=HTTP) as daemon:
+        daemon.signal(signal.SIGQUIT)
+        daemon.wait_for_log("stopping")
+        for number in (signal.SIGQUIT, signal.SIGTERM, signal.SIGINT):
+            daemon.signal(number)
+        assert daemon.wait() == 2
+        assert daemon.log.endswith("bye\n")
+        assert "most recent call first" in daemon.log, "the stacks of the threads"
+        assert "Stack for <Task pending name='Task-1' coro=<_serve() " in daemon.log
+
+
+def test_sigquit_tells_where_a_loop_hangs() -> None:
+    daemon = DaemonProcess(TINY, ["--mode=hang"], None, ROOT)
+    daemon.wait_for_log("hanging")
+    daemon.signal(signal.SIGQUIT)
+    daemon.wait_for_log("in hang_for_ever")
+    daemon.kill()
+
+
 def test_a_start_that_fails_is_a_fatal_line_and_status_1() -> None:
     ended = run_to_end(TINY, "--mode=refuse", "--log-prefix=other")
     assert ended.returncode == 1

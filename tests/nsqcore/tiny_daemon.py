@@ -1,7 +1,7 @@
 """A daemon of a few lines, for tests of what every daemon shares: ``python -m tests.nsqcore.tiny_daemon``.
 
 Its flags say how it behaves: ``--mode`` is ``serve``, ``refuse`` (the start fails), ``unreadable`` (it fails
-at something in particular) or ``fail`` (it gives up after the start); ``--start-time`` and ``--stop-time`` are
+at something in particular), ``hang`` (it never comes back) or ``fail`` (it gives up after the start); ``--start-time`` and ``--stop-time`` are
 how long it takes to start and to end.
 """
 
@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from nsqcore import runner
+from nsqcore.command_line import CommandLine
 from nsqcore.durations import Duration
 from nsqcore.errors import StartError
 from nsqcore.http_server import Route, listen, make_runner
-from nsqcore.logs import LogLevel
-from nsqcore.options import CommandLine, option
+from nsqcore.logs import LogFormat, LogLevel
+from nsqcore.options import option
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,8 @@ log = logging.getLogger(__name__)
 class Options:
     log_level: LogLevel = option(LogLevel("INFO"), "level", parse=LogLevel.parse)
     log_prefix: str = option("[tiny] ", "prefix")
-    mode: str = option("serve", "serve, refuse, unreadable or fail")
+    log_format: LogFormat = option(LogFormat("text"), "format", parse=LogFormat.parse)
+    mode: str = option("serve", "serve, refuse, unreadable, hang or fail")
     start_time: Duration = option(Duration(0), "how long it takes to start")
     stop_time: Duration = option(Duration(0), "how long it takes to stop")
 
@@ -49,6 +52,9 @@ class Tiny:
             raise StartError("it doesn't want to")
         if self.options.mode == "unreadable":
             raise StartError("it is all Greek", task="read the book")
+        if self.options.mode == "hang":
+            log.info("hanging")
+            hang_for_ever()
         await self.http.setup()
         log.info("HTTP: listening on %s", await listen(self.http, "127.0.0.1:0"))
         if self.options.mode == "fail":
@@ -59,6 +65,13 @@ class Tiny:
         await asyncio.sleep(self.options.stop_time.seconds)
         await self.http.cleanup()
         log.info("bye")
+
+
+def hang_for_ever() -> None:
+    """A lock that is never released, as a loop hangs that calls something blocking."""
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
 
 
 def main() -> int:

@@ -50,8 +50,8 @@ __all__ = [
 def make_options(folder: Path, *flags: str) -> Options:
     """The options that these flags make, on free loopback ports and with a fixed node id."""
     always = (f"--data-path={folder}", "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
-    given, _ = command_line().parse([*always, "--broadcast-address=127.0.0.1", "--node-id=1", *flags])
-    return Options(**cast(dict[str, Any], given))
+    given = command_line().parse([*always, "--broadcast-address=127.0.0.1", "--node-id=1", *flags])
+    return Options(**cast(dict[str, Any], given.options))
 
 
 class Node:
