@@ -5,9 +5,9 @@
     with spawn("nsqlookupd", "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0") as d:
         http.client.HTTPConnection(d.http)
 
-Give every listener port 0: a fixed port may be taken by another test. Both calls that wait
-(:func:`spawn` and :meth:`DaemonProcess.stop`) block; from a coroutine that must go on meanwhile,
-use ``await asyncio.to_thread(d.stop)``.
+A program that is no module of ours is given as its path. Give every listener port 0: a fixed port may
+be taken by another test. Both calls that wait (:func:`spawn` and :meth:`DaemonProcess.stop`) block; from
+a coroutine that must go on meanwhile, use ``await asyncio.to_thread(d.stop)``.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ _LISTENING = re.compile(r": (\w+): listening on (\S+)\n")
 class DaemonProcess:
     """A daemon that runs. ``tcp`` and ``http`` are its real ``host:port`` addresses."""
 
-    def __init__(self, module: str, flags: Sequence[str], env: Mapping[str, str] | None, cwd: Path) -> None:
-        self.name = module
+    def __init__(
+        self, program: str | Path, flags: Sequence[str], env: Mapping[str, str] | None, cwd: Path
+    ) -> None:
+        self.name = str(program)
         self.tcp = ""
         self.http = ""
         self.status: int | None = None
@@ -47,7 +49,7 @@ class DaemonProcess:
         self._news = threading.Condition()
         self._ended = False
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *flags],
+            [str(program), *flags] if isinstance(program, Path) else [sys.executable, "-m", program, *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -57,7 +59,7 @@ class DaemonProcess:
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             cwd=cwd,
         )
-        self._reader = threading.Thread(target=self._read, name=f"log of {module}", daemon=True)
+        self._reader = threading.Thread(target=self._read, name=f"log of {self.name}", daemon=True)
         self._reader.start()
 
     @property
@@ -139,22 +141,23 @@ class DaemonProcess:
 
 @contextmanager
 def spawn(
-    module: str,
+    program: str | Path,
     *flags: str,
     listeners: Sequence[str] | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
 ) -> Iterator[DaemonProcess]:
-    """Runs ``python -m module flags`` and waits until it listens.
+    """Runs ``python -m program flags``, or the program at a path, and waits until it listens.
 
     At the end a daemon that still runs is stopped, and must exit with status 0 and have logged no
     traceback; one that the test has stopped or killed by itself is only checked for tracebacks. What
     a failing test raises gets the log as a note. ``listeners`` are the names in ``X: listening on``
     to wait for, when they are not the usual ones.
     """
-    daemon = DaemonProcess(module, flags, env, cwd)
+    daemon = DaemonProcess(program, flags, env, cwd)
+    usual = LISTENERS.get(program.name if isinstance(program, Path) else program, ("TCP", "HTTP"))
     try:
-        for listener in listeners or LISTENERS.get(module, ("TCP", "HTTP")):
+        for listener in usual if listeners is None else listeners:
             daemon.wait_for_log(f" {listener}: listening on ")
         daemon.tcp, daemon.http = daemon.listening("TCP"), daemon.listening("HTTP")
         yield daemon
@@ -164,7 +167,7 @@ def spawn(
     except BaseException as e:
         if daemon.status is None:
             daemon.kill()
-        e.add_note(f"---- log of {module} ----\n{daemon.log}")
+        e.add_note(f"---- log of {daemon.name} ----\n{daemon.log}")
         raise
 
 

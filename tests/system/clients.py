@@ -29,9 +29,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tests.support.processes import ROOT
-
-DEADLINE_S = 30.0
-"""For whatever is certain to happen; generous, as the machine may be busy."""
+from tests.system.waiting import DEADLINE_S
 
 PROGRAMS = Path(__file__).parent / "programs"
 NODE_MODULES = Path(sys.prefix) / "node" / "node_modules"

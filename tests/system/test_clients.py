@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +12,8 @@ import pytest
 from tests.support.fetch import fetch_json
 from tests.support.history import nsqd, post
 from tests.support.processes import DaemonProcess, spawn
-from tests.system.clients import DEADLINE_S, Client, ForeignClient
+from tests.system.clients import Client, ForeignClient
+from tests.system.waiting import until
 
 BODIES = [b"", b"\x00", b"\n", b"V2", bytes(range(256)), "grüß".encode(), b"x" * 70_000]
 NOT_EMPTY = [body for body in BODIES if body]
@@ -24,14 +25,6 @@ def channel_stats(daemon: DaemonProcess, topic: str) -> dict[str, Any]:
     (channel,) = found["channels"]
     assert isinstance(channel, dict)
     return channel
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Asks until a daemon's statistics say so; raises AssertionError."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"{condition} did not come true in {DEADLINE_S} s"
-        time.sleep(0.01)
 
 
 def settled(daemon: DaemonProcess, topic: str) -> bool:
