@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from yarl import URL
 
 from nsqcore.version import NSQ_VERSION
 
@@ -33,6 +36,7 @@ class JsonClient:
 
     ``connect_timeout`` and ``request_timeout`` are seconds; ``max_answer`` bytes bound what is read. Of
     more requests at once than ``max_connections`` (0: no limit) some wait, and the wait counts as time.
+    ``tls`` gives the context of a https request, anew for each; without it the system's authorities count.
     """
 
     def __init__(
@@ -42,11 +46,16 @@ class JsonClient:
         request_timeout: float = 5.0,
         max_answer: int = 64 << 20,
         max_connections: int = 100,
+        max_redirects: int = 0,
+        keep_alive: bool = True,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         user_agent: str = f"nsq-suite/{NSQ_VERSION}",
     ) -> None:
         self.max_answer = max_answer
+        self._max_redirects = max_redirects
+        self._tls = tls
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=max_connections),
+            connector=aiohttp.TCPConnector(limit=max_connections, force_close=not keep_alive),
             timeout=aiohttp.ClientTimeout(total=request_timeout, sock_connect=connect_timeout),
             headers={"Accept": "application/vnd.nsq; version=1.0", "User-Agent": user_agent},
         )
@@ -63,24 +72,40 @@ class JsonClient:
         """Closes the connections kept alive; twice is fine."""
         await self._session.close()
 
-    async def get(self, url: str, **params: str) -> Any:
-        """The JSON of a 200 answer; raises HttpFailure for anything else."""
+    async def get(self, url: str | URL, **params: str) -> Any:
+        """The JSON of a 200 answer; raises HttpFailure for anything else. A URL object is sent as it stands."""
         return await self._request("GET", url, params, None)
 
-    async def post(self, url: str, body: bytes = b"", **params: str) -> Any:
+    async def post(self, url: str | URL, body: bytes = b"", *, content_type: str = "", **params: str) -> Any:
         """As :meth:`get`; an empty answer is None."""
-        return await self._request("POST", url, params, body)
+        return await self._request("POST", url, params, body, content_type)
 
-    async def _request(self, method: str, url: str, params: dict[str, str], body: bytes | None) -> Any:
+    async def _request(
+        self,
+        method: str,
+        target: str | URL,
+        params: dict[str, str],
+        body: bytes | None,
+        content_type: str = "",
+    ) -> Any:
+        url = str(target)
         try:
             async with self._session.request(
-                method, url, params=params or None, data=body, allow_redirects=False
+                method,
+                target,
+                params=params or None,
+                data=body,
+                headers={"Content-Type": content_type} if content_type else None,
+                allow_redirects=self._max_redirects > 0,
+                max_redirects=self._max_redirects,
+                ssl=True if self._tls is None else self._tls(),
             ) as response:
                 data = await self._read(url, response)
                 if response.status == 403:
                     retry = _https_url(url, data)
                     if retry is not None:
-                        return await self._request(method, retry, params, body)
+                        again = URL(retry, encoded=True) if isinstance(target, URL) else retry
+                        return await self._request(method, again, params, body, content_type)
                 if response.status != 200:
                     code = _code(data)
                     raise HttpFailure(

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from nsqd.in_flight import InFlight
+from nsqd.permissions import Permissions
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -81,6 +82,10 @@ class Client:
     """It reads too slowly: nothing more is written until it caught up."""
     upgrade: Upgrade = Upgrade()
     """What its bytes go through."""
+    permissions: Permissions | None = None
+    """What its auth server allows, once it sent AUTH."""
+    common_name: str = ""
+    """Of its TLS certificate."""
     message_count: int = 0
     finish_count: int = 0
     requeue_count: int = 0

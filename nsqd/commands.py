@@ -2,7 +2,8 @@
 
 A handler gets the session, the words of its line, the buffer and where the line ended; it returns where the
 next command begins. A command whose body is not there yet returns minus the place up to which it needs the
-buffer. Order of checks, texts and codes are the original's (nsqd reference, 2.5).
+buffer; one that has suspended the session and wants to be obeyed anew returns 0. Order of checks, texts and
+codes are the original's (nsqd reference, 2.5).
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def obey(session: Session, buf: bytes) -> int:
             except ProtocolError as e:
                 session.refuse(e)
                 reached = newline + 1
-            if reached < 0:
-                session.wanted = -reached - at
+            if reached <= 0:
+                session.wanted = -reached - at if reached else 0
                 break
             at = reached
             left -= 1

@@ -81,6 +81,8 @@ def sub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -> 
         raise FatalError("E_BAD_TOPIC", f"SUB topic name {go_quote(topic_name)} is not valid")
     if not valid_name(channel_name):
         raise FatalError("E_BAD_CHANNEL", f"SUB channel name {go_quote(words[2])} is not valid")
+    if session.auth is not None and not session.auth.permits("SUB", topic_name, words[2]):
+        return 0
     try:
         channel = session.broker.channel(session.broker.topic(topic_name), channel_name)
     except Refused as e:

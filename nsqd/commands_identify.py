@@ -51,4 +51,7 @@ def auth(session: Session, words: list[bytes], buf: bytes, at: int, end: int) ->
     stop = at + 4 + _body_size(buf, at, "AUTH", session.options.max_body_size)
     if stop > end:
         return -stop
-    raise FatalError("E_AUTH_DISABLED", "AUTH disabled")
+    if session.auth is None:
+        raise FatalError("E_AUTH_DISABLED", "AUTH disabled")
+    session.auth.authenticate(buf[at + 4 : stop])
+    return stop

@@ -40,6 +40,8 @@ def pub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -> 
     stop = _message_end(session, buf, at, end, "PUB")
     if stop < 0:
         return stop
+    if session.auth is not None and not session.auth.permits("PUB", words[1]):
+        return 0
     if topic is None:
         topic = existing(session, words[1], "PUB")
     body, count = buf[at + 4 : stop], 1
@@ -90,6 +92,8 @@ def dpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) ->
     stop = _message_end(session, buf, at, end, "DPUB")
     if stop < 0:
         return stop
+    if session.auth is not None and not session.auth.permits("DPUB", words[1]):
+        return 0
     topic = topic or existing(session, words[1], "DPUB")
     body = buf[at + 4 : stop]
     ticket = None
@@ -108,6 +112,8 @@ def dpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) ->
 def mpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -> int:
     """Many messages, all or none; answers OK. A very long batch goes on in later turns of the loop."""
     topic, options = topic_of(session, words, "MPUB", "E_BAD_TOPIC "), session.options
+    if session.auth is not None and not session.auth.permits("MPUB", words[1]):
+        return 0
     if end - at < 4:
         return -(at + 4)
     size: int = I32.unpack_from(buf, at)[0]

@@ -10,6 +10,7 @@ from typing import cast
 from nsqcore.addresses import format_peer
 from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, RESPONSE, encode_frame
 from nsqd import identify, upgrade
+from nsqd.auth_servers import AuthServers
 from nsqd.broker import Broker
 from nsqd.client import Client, State
 from nsqd.commands import LineTooLong, obey, truncated
@@ -68,8 +69,11 @@ class Connections:
 class Connection(asyncio.Protocol):
     """Joins a transport to a :class:`Session`. ``connections`` holds it as long as it lives."""
 
-    def __init__(self, broker: Broker, connections: Connections) -> None:
+    def __init__(
+        self, broker: Broker, connections: Connections, auth_servers: AuthServers | None = None
+    ) -> None:
         self._broker = broker
+        self._auth_servers = auth_servers
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
@@ -104,7 +108,11 @@ class Connection(asyncio.Protocol):
         )
         self.client = client
         self._session = Session(
-            self._broker, client, output=self._transport.write, changed=self._session_changed
+            self._broker,
+            client,
+            output=self._transport.write,
+            changed=self._session_changed,
+            auth_servers=self._auth_servers,
         )
         self._connections.add(self)
         self._timer = self._loop.call_later(MAGIC_TIMEOUT_S, self._no_magic)
@@ -292,6 +300,8 @@ class Connection(asyncio.Protocol):
 
     def _beat(self) -> None:
         now, interval = self._now(), self._interval
+        if self._session.suspended:  # it may be waiting for us
+            self._heard = now
         silent = now - self._heard
         if silent >= 2 * interval - 0.001:
             log.info("client(%s) - nothing heard for %.1f s, closing", self.client.remote_address, silent)

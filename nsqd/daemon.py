@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from nsqcore.listeners import address_of, bind, port_of, serve
 from nsqcore.version import banner
 from nsqd import checks
+from nsqd.auth_servers import AuthServers
 from nsqd.broker import Broker
 from nsqd.connection import Connection, Connections
 from nsqd.dirlock import DirLock
@@ -44,6 +45,7 @@ class Nsqd:
         self._lock: DirLock | None = None
         self._broker: Broker | None = None
         self._lookups: Lookups | None = None
+        self._auth_servers: AuthServers | None = None
         self._connections = Connections()
         self._lanes: Lanes | None = None
         self._listeners: list[socket.socket] = []
@@ -81,7 +83,11 @@ class Nsqd:
         lookups.connect(options.nsqlookupd_tcp_addresses)
         broker.listener = lookups
 
-        self._servers.append(await serve(lambda: Connection(broker, self._connections), tcp))
+        if options.auth_http_addresses:
+            self._auth_servers = AuthServers(options)
+        self._servers.append(
+            await serve(lambda: Connection(broker, self._connections, self._auth_servers), tcp)
+        )
         self._serving = True
         log.info("TCP: listening on %s", address_of(tcp))
         if http is not None:
@@ -134,6 +140,8 @@ class Nsqd:
             if not await self._broker.close():
                 self.failed.set()
         await self._connections.close(CLOSE_GRACE_S)
+        if self._auth_servers is not None:
+            await self._auth_servers.close()
         if self._lanes is not None:
             self._lanes.close()
         if self._http_runner is not None:

@@ -169,7 +169,7 @@ def answer(identity: Identity, settings: Settings, granted: Upgrade, options: Op
             "max_deflate_level": options.max_deflate_level,
             "snappy": granted.snappy,
             "sample_rate": settings.sample_rate,
-            "auth_required": False,
+            "auth_required": bool(options.auth_http_addresses),
             "output_buffer_size": settings.output_buffer_size,
             "output_buffer_timeout": settings.output_buffer_timeout,
             "topology_region": options.topology_region,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
 
 from nsqcore.wire.frames import ERROR, RESPONSE, encode_frame
+from nsqd.auth import Auth
+from nsqd.auth_servers import AuthServers
 from nsqd.broker import Broker
 from nsqd.channel import Channel
 from nsqd.client import Client, Upgrade
@@ -32,8 +35,12 @@ class Session:
         *,
         output: Callable[[bytes], object],
         changed: Callable[[], None],
+        auth_servers: AuthServers | None = None,
     ) -> None:
-        """``output`` sends; ``changed`` is told when :attr:`suspended`, :attr:`over` or the settings changed."""
+        """``output`` sends; ``changed`` is told when :attr:`suspended`, :attr:`over` or the settings changed.
+
+        With ``auth_servers``, the client has to AUTH.
+        """
         self.broker = broker
         self.options = broker.options
         self.frames = broker.frames
@@ -50,6 +57,13 @@ class Session:
         """A fatal error was answered, or has to be: no more commands."""
         self.upgrade: Upgrade | None = None
         """Layers that were granted, until the connection begins to put them under the protocol."""
+        self.auth: Auth | None = None
+        """What the client may do; None where everybody may do everything."""
+        if auth_servers is not None:
+            self.auth = Auth(
+                auth_servers, client, wait_for=self.wait_for, answer=self.answer, refuse=self._refuse_now
+            )
+        self._waiting_for: asyncio.Task[None] | None = None
         self._held: deque[bytes | tuple[Ticket, str, int]] = deque()
         self._output = output
         self._changed = changed
@@ -175,11 +189,38 @@ class Session:
         self.flush()
         self._changed()
 
+    def wait_for(self, work: Coroutine[Any, Any, None]) -> None:
+        """As :meth:`go_on_later`, for work that waits for others; it is cancelled when the client is gone."""
+        self.suspended = True
+        self._waiting_for = self._loop.create_task(self._wait_for(work))
+
+    async def _wait_for(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except ProtocolError as e:
+            if not self.over:
+                self.refuse(e)
+        finally:
+            self._waiting_for = None
+            self.suspended = False
+            if not self.over:
+                self.flush()
+                self._changed()
+
+    def _refuse_now(self, error: FatalError) -> None:
+        """Refuses what no command of this moment asked for."""
+        if not self.over:
+            self.refuse(error)
+
     # -- end ---------------------------------------------------------------------------------------
 
     def leave(self) -> None:
         """The connection is gone, or as good as gone: gives back what the client holds."""
         self.over = True
+        if self._waiting_for is not None:
+            self._waiting_for.cancel()
+        if self.auth is not None:
+            self.auth.leave()
         if self.channel is not None:
             self.channel.remove_client(self.client)
             self.channel = None

@@ -37,10 +37,19 @@ def client_stats(client: Client) -> Json:
         "deflate": client.upgrade.deflate,
         "snappy": client.upgrade.snappy,
         "user_agent": settings.user_agent,
+        **_authorized(client),
         "topology_zone": settings.topology_zone,
         "topology_region": settings.topology_region,
     }
     return stats
+
+
+def _authorized(client: Client) -> Json:
+    permissions = client.permissions
+    if permissions is None:
+        return {}
+    identity = {"auth_identity": permissions.identity, "auth_identity_url": permissions.identity_url}
+    return {"authed": True, **{key: text for key, text in identity.items() if text}}
 
 
 _NO_TLS: Json = {
