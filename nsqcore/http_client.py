@@ -57,7 +57,11 @@ class JsonClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=max_connections, force_close=not keep_alive),
             timeout=aiohttp.ClientTimeout(total=request_timeout, sock_connect=connect_timeout),
-            headers={"Accept": "application/vnd.nsq; version=1.0", "User-Agent": user_agent},
+            headers={
+                "Accept": "application/vnd.nsq; version=1.0",
+                "Accept-Encoding": "gzip",
+                "User-Agent": user_agent,
+            },
         )
 
     async def __aenter__(self) -> Self:
@@ -115,7 +119,7 @@ class JsonClient:
                         code=code,
                     )
                 try:
-                    return json.loads(data) if data else None
+                    return json.loads(data.decode("utf-8", "replace")) if data else None
                 except (ValueError, RecursionError):  # the latter for a text of brackets
                     if response.content_type == "text/plain":
                         return data.decode("utf-8", "replace")

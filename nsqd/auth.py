@@ -136,7 +136,7 @@ class Auth:
         """The permissions' time is over: a consumer that only listens would never be asked about again."""
         self._timer = None
         if self._client.state is State.SUBSCRIBED:
-            self._looking = self._loop.create_task(self._look_again(), name="auth of a consumer")
+            self._looking = asyncio.create_task(self._look_again(), name="auth of a consumer")
 
     async def _look_again(self) -> None:
         try:
