@@ -10,7 +10,7 @@ from typing import Any
 
 from nsqcore.golang import go_json, go_quote
 from nsqd.auth_servers import AuthFailure, AuthServers, Question
-from nsqd.client import Client, State, Upgrade
+from nsqd.client import Client, State
 from nsqd.errors import FatalError
 from nsqd.permissions import Permissions
 
@@ -109,7 +109,7 @@ class Auth:
             common_name=client.common_name,
             remote_ip=host,
             secret=self._secret,
-            tls=Upgrade.TLS in client.upgrade,
+            tls=client.upgrade.tls,
         )
 
     # -- time --------------------------------------------------------------------------------------
