@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 from nsqcore.errors import HttpError
+from nsqcore.golang import go_quote
 
-_HEX = frozenset("0123456789abcdefABCDEF")
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
+
+
+class QueryError(HttpError):
+    """A query can't be read; ``reason`` is Go's, for the log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(400, "INVALID_REQUEST")
+        self.reason = reason
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The first value of each parameter; raises HttpError 400 ``INVALID_REQUEST`` for a bad query.
+    """The first value of each parameter; raises QueryError, a 400 ``INVALID_REQUEST``, for a bad query.
 
     A ``;`` or a broken percent escape anywhere makes the whole query invalid. Bytes that are not UTF-8
     come through as surrogate escapes, so that no valid name can be forged with them.
@@ -19,7 +29,7 @@ def parse_query(query: str) -> dict[str, str]:
     if not query:
         return found
     if ";" in query:
-        raise HttpError(400, "INVALID_REQUEST")
+        raise QueryError("invalid semicolon separator in query")
     for pair in query.split("&"):
         if pair:
             key, _, value = pair.partition("=")
@@ -29,9 +39,12 @@ def parse_query(query: str) -> dict[str, str]:
 
 def _unescape(text: str) -> str:
     if "%" in text:
-        _, *escapes = text.split("%")
-        if any(len(e) < 2 or e[0] not in _HEX or e[1] not in _HEX for e in escapes):
-            raise HttpError(400, "INVALID_REQUEST")
-        raw = text.replace("+", " ").encode("utf-8", "surrogateescape")
-        return unquote_to_bytes(raw).decode("utf-8", "surrogateescape")
+        bad = _BAD_ESCAPE.search(text)
+        if bad:
+            raise QueryError(f"invalid URL escape {go_quote(_bytes(bad[0]))}")
+        return unquote_to_bytes(_bytes(text.replace("+", " "))).decode("utf-8", "surrogateescape")
     return text.replace("+", " ")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

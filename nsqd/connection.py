@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import cast
 
 from nsqcore.addresses import format_peer
+from nsqcore.last_words import close_gently
 from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, RESPONSE, encode_frame
 from nsqd import identify, upgrade
 from nsqd.auth_servers import AuthServers
@@ -15,7 +16,6 @@ from nsqd.broker import Broker
 from nsqd.client import Client, State
 from nsqd.commands import LineTooLong, obey, truncated
 from nsqd.in_flight import InFlight
-from nsqd.last_words import close_gently
 from nsqd.layers import Layers
 from nsqd.session import Session
 

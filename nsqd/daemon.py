@@ -10,8 +10,9 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nsqcore.api_server import Api
+from nsqcore.http_connection import HttpServer
 from nsqcore.listeners import address_of, bind, port_of, serve
 from nsqcore.version import banner
 from nsqd import checks
@@ -19,13 +20,10 @@ from nsqd.auth_servers import AuthServers
 from nsqd.broker import Broker
 from nsqd.connection import Connection, Connections
 from nsqd.dirlock import DirLock
+from nsqd.http_api import HttpApi, Node
+from nsqd.http_lane import HttpLane, Lanes
 from nsqd.lookups import Lookups
 from nsqd.options import Options
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from nsqd.http_lane import Lanes
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +48,7 @@ class Nsqd:
         self._lanes: Lanes | None = None
         self._listeners: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
-        self._http_runner: web.AppRunner | None = None
+        self._http: HttpServer | None = None
         self._serving = False
         self._stopping: asyncio.Task[None] | None = None
 
@@ -101,17 +99,8 @@ class Nsqd:
     async def _serve_http(
         self, broker: Broker, listener: socket.socket, *, tcp_port: int, http_port: int, started: float
     ) -> None:
-        # Here and not above: aiohttp takes longer to import than all the rest, and TCP clients need not wait.
-        from nsqcore.http_server import make_runner
-        from nsqd.http_api import HttpApi, Node
-        from nsqd.http_lane import HttpLane, Lanes
-
         node = Node(self._connections.clients, tcp_port, http_port, started)
-        runner = make_runner(HttpApi(broker, node).routes(), max_body_size=broker.options.max_body_size)
-        self._http_runner = runner
-        await runner.setup()
-        fallback = runner.server
-        assert fallback is not None  # it is, behind setup()
+        self._http = fallback = HttpServer(Api(HttpApi(broker, node).routes()).respond)
         self._lanes = lanes = Lanes(broker, fallback)
         self._servers.append(await serve(lambda: HttpLane(lanes), listener))
 
@@ -144,8 +133,8 @@ class Nsqd:
             await self._auth_servers.close()
         if self._lanes is not None:
             self._lanes.close()
-        if self._http_runner is not None:
-            await self._http_runner.cleanup()
+        if self._http is not None:
+            await self._http.close()
         for listener in self._listeners:
             listener.close()
         if self._lock is not None:

@@ -1,4 +1,4 @@
-"""The HTTP API (nsqd reference, section 5), on aiohttp. Publishing is shared with the lane in front of it."""
+"""The HTTP API (nsqd reference, section 5). Publishing is shared with the lane in front of it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from aiohttp import web
-
+from nsqcore.api_server import Endpoint, params_of, query_of
 from nsqcore.errors import HttpError
 from nsqcore.golang import go_json
-from nsqcore.http_server import Body, Route, answer, query_of
+from nsqcore.http_exchange import Answer, Body, Request, answer
 from nsqcore.names import valid_name
 from nsqcore.version import NSQ_VERSION, suite_version
 from nsqd import publish, stats
@@ -44,24 +43,24 @@ class HttpApi:
         self._broker = broker
         self._node = node
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[Endpoint]:
         """The table of endpoints."""
         return [
-            Route("GET", "/ping", self.ping, plain=True),
-            Route("GET", "/info", self.info),
-            Route("POST", "/pub", self.publish, quiet=True),
-            Route("POST", "/mpub", self.publish, quiet=True),
-            Route("GET", "/stats", self.stats),
-            Route("POST", "/topic/create", self.topic_create),
-            Route("POST", "/topic/delete", self.topic_delete),
-            Route("POST", "/topic/empty", self.topic_empty),
-            Route("POST", "/topic/pause", self.topic_pause),
-            Route("POST", "/topic/unpause", self.topic_pause),
-            Route("POST", "/channel/create", self.channel_create),
-            Route("POST", "/channel/delete", self.channel_delete),
-            Route("POST", "/channel/empty", self.channel_empty),
-            Route("POST", "/channel/pause", self.channel_pause),
-            Route("POST", "/channel/unpause", self.channel_pause),
+            Endpoint("GET", "/ping", self.ping, plain=True),
+            Endpoint("GET", "/info", self.info),
+            Endpoint("POST", "/pub", self.publish, quiet=True),
+            Endpoint("POST", "/mpub", self.publish, quiet=True),
+            Endpoint("GET", "/stats", self.stats),
+            Endpoint("POST", "/topic/create", self.topic_create),
+            Endpoint("POST", "/topic/delete", self.topic_delete),
+            Endpoint("POST", "/topic/empty", self.topic_empty),
+            Endpoint("POST", "/topic/pause", self.topic_pause),
+            Endpoint("POST", "/topic/unpause", self.topic_pause),
+            Endpoint("POST", "/channel/create", self.channel_create),
+            Endpoint("POST", "/channel/delete", self.channel_delete),
+            Endpoint("POST", "/channel/empty", self.channel_empty),
+            Endpoint("POST", "/channel/pause", self.channel_pause),
+            Endpoint("POST", "/channel/unpause", self.channel_pause),
         ]
 
     # -- about the node ----------------------------------------------------------------------------
@@ -70,12 +69,12 @@ class HttpApi:
         error = self._broker.disk.error
         return "OK" if error is None else f"NOK - {go_error(error)}"
 
-    async def ping(self, _: web.Request) -> web.Response:
+    async def ping(self, _: Request) -> Answer:
         """Whether the last write to disk succeeded."""
         health = self._health()
         return answer(health, 200 if health == "OK" else 500, plain=True)
 
-    async def info(self, _: web.Request) -> Body:
+    async def info(self, _: Request) -> Body:
         """Versions, addresses and limits."""
         options = self._broker.options
         return {
@@ -94,9 +93,9 @@ class HttpApi:
             "suite_version": suite_version(),
         }
 
-    async def stats(self, request: web.Request) -> Body:
+    async def stats(self, request: Request) -> Body:
         """Depths, counts and clients; JSON in slices, so that thousands of topics do not hold up publishers."""
-        args = query_of(request)
+        args = await params_of(request)
         include_clients = args.get("include_clients", "true") not in _FALSE
         snapshot = stats.Snapshot(
             self._broker,
@@ -128,12 +127,15 @@ class HttpApi:
 
     # -- publishing --------------------------------------------------------------------------------
 
-    async def publish(self, request: web.Request) -> Body:
+    async def publish(self, request: Request) -> Body:
         """``/pub`` and ``/mpub``: whatever the lane left to us, chunked bodies for one."""
         path = request.path
         limit, code = publish.body_limit(self._broker, path)
-        body = await _read_body(request, limit, code)
-        args = publish.arguments(path, request.raw_path.partition("?")[2], len(body))
+        if path == "/mpub":
+            request.body.check(limit, HttpError(413, code))
+            publish.topic_of(self._broker, publish.arguments(path, request.head.query, 0))
+        body = await request.body.read(limit, HttpError(413, code))
+        args = publish.arguments(path, request.head.query, len(body))
         if path == "/pub":
             ticket = publish.pub(self._broker, args, body)
         else:
@@ -151,7 +153,7 @@ class HttpApi:
 
     # -- topics ------------------------------------------------------------------------------------
 
-    async def topic_create(self, request: web.Request) -> Body:
+    async def topic_create(self, request: Request) -> Body:
         """Creates a topic; fine if it is there."""
         name = _topic_name(query_of(request))
         if not valid_name(name):
@@ -162,23 +164,23 @@ class HttpApi:
             raise publish.EXITING from None
         return None
 
-    async def topic_delete(self, request: web.Request) -> Body:
+    async def topic_delete(self, request: Request) -> Body:
         """Deletes a topic with all its messages."""
-        self._broker.delete_topic(self._topic(_topic_name(query_of(request))))
+        self._broker.delete_topic(self._topic(_topic_name(await params_of(request))))
         return None
 
-    async def topic_empty(self, request: web.Request) -> Body:
+    async def topic_empty(self, request: Request) -> Body:
         """Drops what no channel has got yet."""
-        name = _topic_name(query_of(request))
+        name = _topic_name(await params_of(request))
         if not valid_name(name):
             raise HttpError(400, "INVALID_TOPIC")
         self._topic(name).empty()
         return None
 
-    async def topic_pause(self, request: web.Request) -> Body:
+    async def topic_pause(self, request: Request) -> Body:
         """Pauses or unpauses a topic; answered when that is stored."""
-        topic = self._topic(_topic_name(query_of(request)))
-        topic.pause(request.path.lower() == "/topic/pause")
+        topic = self._topic(_topic_name(await params_of(request)))
+        topic.pause(request.path == "/topic/pause")
         await self._broker.stored()
         return None
 
@@ -190,8 +192,8 @@ class HttpApi:
 
     # -- channels ----------------------------------------------------------------------------------
 
-    def _names(self, request: web.Request) -> tuple[Topic, str]:
-        args = query_of(request)
+    async def _names(self, request: Request) -> tuple[Topic, str]:
+        args = await params_of(request)
         topic = _topic_name(args)
         if not valid_name(topic):
             raise HttpError(400, "INVALID_ARG_TOPIC")
@@ -202,35 +204,35 @@ class HttpApi:
             raise HttpError(400, "INVALID_ARG_CHANNEL")
         return self._topic(topic), channel
 
-    def _channel(self, request: web.Request) -> tuple[Topic, Channel]:
-        topic, name = self._names(request)
+    async def _channel(self, request: Request) -> tuple[Topic, Channel]:
+        topic, name = await self._names(request)
         channel = topic.channels.get(name)
         if channel is None:
             raise HttpError(404, "CHANNEL_NOT_FOUND")
         return topic, channel
 
-    async def channel_create(self, request: web.Request) -> Body:
+    async def channel_create(self, request: Request) -> Body:
         """Creates a channel of a topic that is there."""
-        topic, name = self._names(request)
+        topic, name = await self._names(request)
         try:
             self._broker.channel(topic, name)
         except Refused:
             raise publish.EXITING from None
         return None
 
-    async def channel_delete(self, request: web.Request) -> Body:
+    async def channel_delete(self, request: Request) -> Body:
         """Deletes a channel with all its messages; disconnects its consumers."""
-        self._broker.delete_channel(*self._channel(request))
+        self._broker.delete_channel(*(await self._channel(request)))
         return None
 
-    async def channel_empty(self, request: web.Request) -> Body:
+    async def channel_empty(self, request: Request) -> Body:
         """Drops a channel's messages: waiting, in flight and deferred."""
-        self._channel(request)[1].empty()
+        (await self._channel(request))[1].empty()
         return None
 
-    async def channel_pause(self, request: web.Request) -> Body:
+    async def channel_pause(self, request: Request) -> Body:
         """Pauses or unpauses a channel; answered when that is stored."""
-        self._channel(request)[1].pause(request.path.lower() == "/channel/pause")
+        (await self._channel(request))[1].pause(request.path == "/channel/pause")
         await self._broker.stored()
         return None
 
@@ -240,19 +242,6 @@ def _topic_name(args: dict[str, str]) -> str:
     if name is None:
         raise HttpError(400, "MISSING_ARG_TOPIC")
     return name
-
-
-async def _read_body(request: web.Request, limit: int, code: str) -> bytes:
-    if request.content_length is not None and request.content_length > limit:
-        raise HttpError(413, code)
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.content.iter_any():
-        size += len(part)
-        if size > limit:
-            raise HttpError(413, code)
-        parts.append(part)
-    return b"".join(parts)
 
 
 async def _done(ticket: Ticket) -> None:

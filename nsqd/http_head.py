@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from email.utils import formatdate
 from typing import NamedTuple
 
 import httptools
 
+from nsqcore import http_exchange
 from nsqcore.errors import HttpError
-from nsqcore.golang import go_json
 from nsqd import publish
-
-_REASONS = {200: "OK", 400: "Bad Request", 413: "Request Entity Too Large", 503: "Service Unavailable"}
 
 
 class Head(NamedTuple):
@@ -81,17 +77,6 @@ def read_head(data: bytes) -> Head | None:
         return None
 
 
-def response(status: int, body: bytes, content_type: str) -> bytes:
-    """A whole answer with the headers of the API."""
-    return (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
-        f"Content-Type: {content_type}\r\n"
-        "X-Nsq-Content-Type: nsq; version=1.0\r\n"
-        f"Date: {formatdate(time.time(), usegmt=True)}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-
-
 def closing(response: bytes) -> bytes:
     """The same, telling that it is the last one of its connection."""
     return response.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
@@ -99,4 +84,9 @@ def closing(response: bytes) -> bytes:
 
 def refusal(error: HttpError) -> bytes:
     """The answer to a refused request."""
-    return response(error.status, go_json({"message": error.code}), "application/json; charset=utf-8")
+    return http_exchange.encode(http_exchange.refusal(error))
+
+
+def ok() -> bytes:
+    """The answer to a publish, with the date of now."""
+    return http_exchange.encode(http_exchange.answer("OK"))

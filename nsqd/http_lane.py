@@ -1,8 +1,8 @@
-"""The fast lane of HTTP: ``POST /pub`` and ``/mpub`` answered here, everything else by aiohttp.
+"""The fast lane of HTTP: ``POST /pub`` and ``/mpub`` answered here, everything else by the API's server.
 
 The lane takes HTTP/1.1 requests with exactly one Content-Length and no Transfer-Encoding, Expect or Upgrade,
-pipelined or not. At the first request of another kind the connection is handed to aiohttp, with the bytes
-of that request untouched, for good.
+pipelined or not. At the first request of another kind the connection is handed to
+:mod:`nsqcore.http_connection`, with the bytes of that request untouched, for good.
 
 Clients repeat their heads to the byte, so what httptools found in one is remembered: a head seen before
 costs a look-up in a dictionary (http-pub: 1.5 µs less per request).
@@ -11,19 +11,21 @@ costs a look-up in a dictionary (http-pub: 1.5 µs less per request).
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import cast
 
 from nsqcore.errors import HttpError
+from nsqcore.last_words import close_gently
 from nsqd import bulk, publish
 from nsqd.broker import Broker
-from nsqd.http_head import Head, closing, read_head, refusal, response
-from nsqd.last_words import close_gently
+from nsqd.http_head import Head, closing, ok, read_head, refusal
 from nsqd.ticket import Ticket
 
 MAX_HEAD = 16_384
 MAX_REMEMBERED = 1024
+_BARE_END = re.compile(rb"\n\r?\n")  # of a head whose line ends are not those of the standard
 SLOW_S = 60.0
 """A request must be complete this long after its first byte, and answers must be taken as soon as that."""
 MOST_UNREAD = 8 << 20
@@ -57,7 +59,7 @@ class Lanes:
         self._ticking = bool(self.open)
         if not self._ticking:
             return
-        self.ok = response(200, b"OK", "text/plain; charset=utf-8")
+        self.ok = ok()
         now = self._loop.time()
         for lane in list(self.open):
             lane.sweep(now)
@@ -116,7 +118,11 @@ class HttpLane(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; what it has sent whole is answered first."""
         self._heard_all = True
-        if not self._at_work:
+        if self._parts and not self._at_work and not self._over:
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._hand_over(data)  # the end came inside a request
+        elif not self._at_work and not self._handing_over:
             self._finish_after_answers()
         return True
 
@@ -155,7 +161,7 @@ class HttpLane(asyncio.Protocol):
         while at < end and left > 0 and not self._at_work:
             stop = buf.find(b"\r\n\r\n", at, at + MAX_HEAD) + 4
             if stop < 4:
-                if end - at >= MAX_HEAD or not _may_be_ours(buf, at):
+                if end - at >= MAX_HEAD or not _may_be_ours(buf, at) or _BARE_END.search(buf, at):
                     self._hand_over(buf[at:])
                     return
                 self._wanted = end - at + 1
@@ -167,9 +173,8 @@ class HttpLane(asyncio.Protocol):
                 if head is None:
                     self._hand_over(buf[at:])
                     return
-                limit, code = publish.body_limit(self._broker, head.path)
-                if head.length > limit:
-                    self._last_words(HttpError(413, code))
+                if head.length > publish.body_limit(self._broker, head.path)[0]:
+                    self._hand_over(buf[at:])
                     return
                 self._lanes.remember(line, head)
             if stop + head.length > end:
@@ -246,7 +251,7 @@ class HttpLane(asyncio.Protocol):
         self._paused = False
         self._pace()
         if self._heard_all:
-            self._finish_after_answers()
+            self.eof_received()
 
     # -- pace --------------------------------------------------------------------------------------
 
@@ -316,12 +321,6 @@ class HttpLane(asyncio.Protocol):
             self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
             answers.clear()
 
-    def _last_words(self, error: HttpError) -> None:
-        """Refuses a request that is still on its way."""
-        self._last = True
-        self._refuse(error)
-        self._finish_after_answers()
-
     def _finish_after_answers(self) -> None:
         """Closes when every answer is out; the client wanted it so, or sends no more."""
         self._over = True
@@ -336,7 +335,7 @@ class HttpLane(asyncio.Protocol):
             close_gently(self._transport)
 
     def _hand_over(self, data: bytes) -> None:
-        """Gives the connection to aiohttp, once the answers before are out, with every byte that is not ours."""
+        """Gives the connection away, once the answers before are out, with every byte that is not ours."""
         if data:
             self._parts.append(data)
             self._have = len(data)
@@ -353,6 +352,8 @@ class HttpLane(asyncio.Protocol):
         self._transport.set_protocol(protocol)
         protocol.data_received(b"".join(self._parts))
         self._parts.clear()
+        if self._heard_all:
+            protocol.eof_received()
 
 
 def _may_be_ours(buf: bytes, at: int) -> bool:

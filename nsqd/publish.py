@@ -49,7 +49,7 @@ def pub(broker: Broker, args: Arguments, body: bytes) -> Ticket | None:
     """One message; raises HttpError."""
     topic = broker.topics.get(args.topic) if args.topic is not None else None
     if topic is None:
-        topic = _topic(broker, args)
+        topic = topic_of(broker, args)
     try:
         if args.defer is None:
             return topic.put(broker.frames.one(body))
@@ -64,7 +64,7 @@ def pub(broker: Broker, args: Arguments, body: bytes) -> Ticket | None:
 
 def mpub(broker: Broker, args: Arguments, body: bytes) -> bulk.Work:
     """Many messages. Raises HttpError; when the body is wrong, nothing was published."""
-    topic = _topic(broker, args)
+    topic = topic_of(broker, args)
     limits, binary = broker.options, args.binary
     if binary in (None, "false", "0"):
 
@@ -94,7 +94,8 @@ def mpub(broker: Broker, args: Arguments, body: bytes) -> bulk.Work:
         raise EXITING from None
 
 
-def _topic(broker: Broker, args: Arguments) -> Topic:
+def topic_of(broker: Broker, args: Arguments) -> Topic:
+    """The topic of a publish, created if need be; raises HttpError."""
     name = args.topic
     if name is None:
         raise HttpError(400, "MISSING_ARG_TOPIC")

@@ -6,18 +6,17 @@ import asyncio
 import logging
 import socket
 import time
-from typing import TYPE_CHECKING
 
+from nsqcore.api_server import Api
 from nsqcore.golang import go_json
+from nsqcore.http_connection import HttpServer
 from nsqcore.listeners import BACKLOG, address_of, bind_tcp
 from nsqcore.version import NSQ_VERSION, banner
 from nsqlookupd.connection import Connection, Connections
+from nsqlookupd.http_api import HttpApi
 from nsqlookupd.options import Options
 from nsqlookupd.registry import Registry
 from nsqlookupd.state import Session
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,8 @@ class NsqLookupd:
         self._tcp_listener: socket.socket | None = None
         self._http_listener: socket.socket | None = None
         self._tcp_server: asyncio.Server | None = None
-        self._http_runner: web.AppRunner | None = None
+        self._http_server: HttpServer | None = None
+        self._http_accepting: asyncio.Server | None = None
         self._stopping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -66,14 +66,10 @@ class NsqLookupd:
         )
         log.info("TCP: listening on %s", address_of(self._tcp_listener))
 
-        # Here and not above: aiohttp takes longer to import than all the rest, and who connects meanwhile
-        # waits in the backlog instead of being turned away.
-        from nsqcore.http_server import listen_at, make_runner
-        from nsqlookupd.http_api import HttpApi
-
-        self._http_runner = make_runner(HttpApi(self.registry).routes())
-        await self._http_runner.setup()
-        await listen_at(self._http_runner, self._http_listener)
+        self._http_server = HttpServer(Api(HttpApi(self.registry).routes()).respond)
+        self._http_accepting = await asyncio.get_running_loop().create_server(
+            self._http_server, sock=self._http_listener, backlog=BACKLOG
+        )
         log.info("HTTP: listening on %s", address_of(self._http_listener))
 
     async def stop(self) -> None:
@@ -91,6 +87,8 @@ class NsqLookupd:
         await self._connections.close(CLOSE_GRACE_S)
         if self._http_listener is not None:
             log.info("HTTP: closing %s", address_of(self._http_listener))
-            if self._http_runner is not None:
-                await self._http_runner.cleanup()
+            if self._http_accepting is not None:
+                self._http_accepting.close()
+            if self._http_server is not None:
+                await self._http_server.close()
             self._http_listener.close()

@@ -295,10 +295,10 @@ async def test_stopping_closes_every_connection(node: Node) -> None:
     producer, web = await node.connect(), await node.connect_http()
     await producer.pub("t", b"x")
     assert (await web.request("POST", "/pub?topic=t", b"x")).status == 200
-    aiohttp = await node.connect_http()
-    assert (await aiohttp.request("GET", "/ping")).status == 200
+    api = await node.connect_http()
+    assert (await api.request("GET", "/ping")).status == 200
     await node.stop()
-    for client in (producer, web, aiohttp):
+    for client in (producer, web, api):
         await client.closed()
 
 

@@ -1,4 +1,4 @@
-"""The fast lane of HTTP beside aiohttp: they must answer and do the same."""
+"""The fast lane of HTTP beside the API's server: they must answer and do the same."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIMITS = ("--max-msg-size=50", "--max-body-size=400", "--max-req-timeout=10s")
 
 
 class Pair:
-    """Two daemons: one is asked through the lane, the other through aiohttp."""
+    """Two daemons: one is asked through the lane, the other through the API's server."""
 
     def __init__(self, lane: Node, other: Node) -> None:
         self.lane = lane
@@ -38,7 +38,7 @@ class Pair:
     async def ask(self, node: Node, requests: list[bytes], first: bytes) -> list[Answer]:
         client = await RawHttp.open(node.http)
         try:
-            if first:  # the connection is aiohttp's from here on
+            if first:  # the connection is the API's from here on
                 client.send(first)
                 assert (await client.answer()).status == 200
             client.send(b"".join(requests))
@@ -165,7 +165,7 @@ def quoted(target: str) -> str:
 
 @given(request=requests())
 @settings(max_examples=300)
-def test_the_lane_and_aiohttp_answer_and_do_the_same(running: Running, request: bytes) -> None:
+def test_the_lane_and_the_api_answer_and_do_the_same(running: Running, request: bytes) -> None:
     running.run(lambda pair: pair.compare([request]))
 
 

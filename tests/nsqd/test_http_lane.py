@@ -163,6 +163,7 @@ async def test_what_was_sent_whole_is_answered_behind_the_end_of_the_stream(
         client.send(post_bytes("/pub?topic=t", b"3")[:-1])
         client.send_eof()
         assert [(await client.answer()).body for _ in range(3)] == [b"OK"] * 3
+        assert (await client.answer()).status == 500  # the last one lacks a byte
         await client.closed()
         assert node.topic("t").depth == 30_002
 
@@ -181,7 +182,7 @@ async def test_a_client_that_is_gone_leaves_what_it_published_and_nothing_else(n
 # -- handing over ----------------------------------------------------------------------------------
 
 
-async def test_a_connection_goes_over_to_aiohttp_at_the_first_other_request_and_stays(node: Node) -> None:
+async def test_a_connection_goes_over_to_the_api_at_the_first_other_request_and_stays(node: Node) -> None:
     client = await node.connect_http()
     client.send(
         post_bytes("/pub?topic=t", b"1")
@@ -257,11 +258,11 @@ async def test_curls_way_to_send_a_large_body_works(node: Node) -> None:
         b"POST /pub?topic=t HTTP/1.1\r\nbad\r\nContent-Length: 1\r\n\r\nx",
     ],
 )
-async def test_garbage_is_refused_by_a_400_or_an_end_and_harms_nobody(node: Node, garbage: bytes) -> None:
+async def test_garbage_is_refused_and_harms_nobody(node: Node, garbage: bytes) -> None:
     client = await node.connect_http()
     client.send(garbage + b"\r\n\r\n")
     await client.until(lambda: client.ended or b"\r\n\r\n" in client.buffer)
-    assert bytes(client.buffer[:12]) in (b"HTTP/1.0 400", b"HTTP/1.1 400", b"")
+    assert bytes(client.buffer[:10]) in (b"HTTP/1.1 4", b"HTTP/1.1 5")
     client.close()
     assert (await node.request("POST", "/pub?topic=u", b"x")).status == 200
     assert list(node.broker.topics) == [b"u"]
@@ -419,7 +420,7 @@ async def test_heads_are_remembered_up_to_a_number(node: Node, monkeypatch: pyte
     assert node.topic("t").depth == 35
 
 
-async def test_a_head_longer_than_the_lane_takes_goes_to_aiohttp(node: Node) -> None:
+async def test_a_head_longer_than_the_lane_takes_goes_to_the_api(node: Node) -> None:
     client = await node.connect_http()
     padding = [f"X-{n}: {'y' * 1000}" for n in range(MAX_HEAD // 1000 + 1)]
     answer = await client.request("POST", "/pub?topic=t", b"x", padding)

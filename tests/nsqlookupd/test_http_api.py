@@ -12,11 +12,11 @@ import pytest
 from yarl import URL
 
 from nsqcore.durations import NS_PER_S
-from nsqcore.http_server import listen, make_runner
 from nsqcore.version import suite_version
 from nsqlookupd.http_api import HttpApi
 from nsqlookupd.peer import Peer
 from nsqlookupd.registry import Client, Registry
+from tests.support.api import serving
 
 
 class Api:
@@ -55,12 +55,9 @@ class Api:
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
     registry = Registry(inactive_after=300 * NS_PER_S, tombstone_for=45 * NS_PER_S, clock=lambda: made.now)
-    runner = make_runner(HttpApi(registry).routes())
-    await runner.setup()
-    async with aiohttp.ClientSession() as http:
-        made = Api(registry, http, "http://" + await listen(runner, "127.0.0.1:0"))
+    async with serving(HttpApi(registry).routes()) as address, aiohttp.ClientSession() as http:
+        made = Api(registry, http, f"http://{address}")
         yield made
-    await runner.cleanup()
 
 
 PRODUCER = (

@@ -1,0 +1,411 @@
+"""Connections of an HTTP API: requests one after the other, each limit enforced, each answer delivered.
+
+Heads and bodies are read by :mod:`nsqcore.wire`; what to answer is decided by the server's ``respond``. A silent
+connection costs neither a task nor a timer: one clock per server looks for those that are too slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from nsqcore.addresses import format_peer
+from nsqcore.errors import HttpError
+from nsqcore.http_exchange import Answer, Request, encode
+from nsqcore.last_words import close_gently
+from nsqcore.wire.http_body import BadBody, ChunkedBody, FixedBody
+from nsqcore.wire.http_head import MAX_HEAD, TOO_LONG, BadRequest, head_end, read_head, read_request_line
+
+log = logging.getLogger(__name__)
+
+SLOW_S = 60.0
+"""A request must be complete this long after its first byte, and answers must be taken as soon as that."""
+MOST_UNREAD = 256 << 10
+"""Bytes of a body that nobody wanted that are still taken to keep the connection; also of what is pipelined."""
+CLOSE_GRACE_S = 1.0
+"""How long requests at work get when the server ends."""
+
+
+class HttpServer:
+    """What all connections of a listener share; it makes them when it is called."""
+
+    def __init__(self, respond: Callable[[Request], Awaitable[Answer]]) -> None:
+        """``respond`` raises nothing but CancelledError."""
+        self.respond = respond
+        self.open: set[HttpConnection] = set()
+        self._loop = asyncio.get_running_loop()
+        self._ticking = False
+
+    def __call__(self) -> HttpConnection:
+        """The protocol of a connection, new or taken over from another protocol."""
+        return HttpConnection(self)
+
+    def add(self, connection: HttpConnection) -> None:
+        """A connection began; while there is any, the clock ticks."""
+        self.open.add(connection)
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(1.0, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = bool(self.open)
+        if self._ticking:
+            now = self._loop.time()
+            for connection in [c for c in self.open if c.since]:
+                connection.sweep(now)
+            self._loop.call_later(1.0, self._tick)
+
+    async def close(self) -> None:
+        """Closes all connections; requests at work get a moment, clients that do not read get none."""
+        tasks = {c.task for c in list(self.open) if c.task is not None}
+        for connection in list(self.open):
+            connection.close()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=CLOSE_GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for connection in list(self.open):
+            connection.cut()
+
+
+class HttpConnection(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = (
+        "_body",
+        "_closing",
+        "_gone",
+        "_heard_all",
+        "_kept",
+        "_line_read",
+        "_loop",
+        "_over",
+        "_paused",
+        "_peer",
+        "_scanned",
+        "_server",
+        "_transport",
+        "_writable",
+        "since",
+        "task",
+    )
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._kept = (
+            bytearray()
+        )  # a head that is not complete, or what was pipelined behind the request at work
+        self._scanned = 0  # bytes of it in which no head ends
+        self._line_read = False  # whether its first line was found to be one
+        self._body: _Body | None = None  # of the request at work
+        self._writable: asyncio.Future[None] | None = None  # pending while the client takes no answers
+        self._closing = False  # nothing is read behind the request at work
+        self._over = False  # what still comes is thrown away
+        self._gone = False
+        self._heard_all = False  # the client sends no more
+        self._paused = False
+        self.since = 0.0
+        """When a wait for the client began, 0 for none; it is swept away when it lasts."""
+        self.task: asyncio.Task[None] | None = None
+        """The request at work."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected, or was handed over."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._peer = format_peer(transport.get_extra_info("peername"))
+        self._server.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone; a handler at work goes on, but for one that waits for the client."""
+        self._gone = self._over = True
+        self._server.open.discard(self)
+        self.since = 0.0
+        if self._body is not None:
+            self._body.fail("unexpected EOF")
+        self.resume_writing()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; what it has sent whole is answered first."""
+        self._heard_all = True
+        if self._body is not None:
+            self._body.fail("unexpected EOF")
+        if self._over:
+            self._transport.close()
+        elif self.task is None:
+            if self._kept:
+                self._refuse(BadRequest("unexpected EOF"))
+            else:
+                self._transport.close()
+        return self._transport.get_extra_info("sslcontext") is None  # TLS can't be half-closed
+
+    def sweep(self, now: float) -> None:
+        """Ends a client that does not get its request finished, or does not take its answers."""
+        if now - self.since > SLOW_S:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Ends the connection behind the request at work."""
+        self._closing = True
+        if self.task is None:
+            self._transport.close()
+
+    def cut(self) -> None:
+        """Ends the connection now; the system still delivers what it has taken."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what came: of the body of the request at work, or of the next head."""
+        if self._over:
+            return
+        if self._body is not None and not self._body.ended:
+            data = self._body.feed(data)
+            self.pace()
+            if not data:
+                return
+        self._kept += data
+        if self.task is None:
+            self._begin()
+        else:
+            self.pace()
+
+    def pace(self) -> None:
+        """Reads on, or not, as much as is kept already."""
+        body = self._body
+        full = body is not None and (body.full or len(self._kept) > MOST_UNREAD)
+        if full != self._paused and not self._gone and not self._transport.is_closing():
+            self._paused = full
+            (self._transport.pause_reading if full else self._transport.resume_reading)()
+
+    def _begin(self) -> None:
+        """Begins with the next request if its head is there."""
+        if not self._scanned and self._kept.startswith((b"\r", b"\n")):
+            self._kept = self._kept.lstrip(b"\r\n")  # some clients send a line end behind a body
+        kept = self._kept
+        if not kept:
+            self.since = 0.0
+            return
+        if not self.since:
+            self.since = self._loop.time()
+        end = head_end(kept, self._scanned)
+        try:
+            if end < 0 and len(kept) <= MAX_HEAD:
+                if not self._line_read:
+                    line_end = kept.find(b"\n", self._scanned)
+                    self._line_read = line_end >= 0
+                    if self._line_read:
+                        read_request_line(bytes(kept[:line_end]))
+                self._scanned = len(kept)
+                return
+            if end < 0 or end > MAX_HEAD:
+                raise TOO_LONG
+            head = read_head(bytes(kept[:end]))
+        except BadRequest as e:
+            self._refuse(e)
+            return
+        rest = bytes(kept[end:])
+        self._kept, self._scanned, self._line_read = bytearray(), 0, False
+        self._body = body = _Body(self, head.length, head.expects_continue)
+        if rest and not body.ended:
+            rest = body.feed(rest)
+        self._kept += rest
+        if self._heard_all:
+            body.fail("unexpected EOF")
+        if body.ended:
+            self.since = 0.0
+        request = Request(head, body, self._peer)
+        self.task = self._loop.create_task(self._serve(request, body), name="HTTP request")
+        self.pace()
+
+    def _refuse(self, error: BadRequest) -> None:
+        log.info("HTTP: bad request - %s (%s)", error, self._peer)
+        self._kept.clear()
+        self._transport.write(error.answer)
+        self._end()
+
+    def _end(self) -> None:
+        """Closes behind the last answer."""
+        self._over = True
+        self.since = 0.0
+        if self._heard_all:
+            self._transport.close()
+        else:
+            self._resume()
+            close_gently(self._transport)
+
+    def _resume(self) -> None:
+        if self._paused and not self._gone:
+            self._paused = False
+            self._transport.resume_reading()
+
+    # -- answering ---------------------------------------------------------------------------------
+
+    def go_on(self) -> None:
+        """Asks the client for the body that it keeps back."""
+        if not self._gone:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def body_ended(self) -> None:
+        """The client owes nothing for now."""
+        self.since = 0.0
+
+    async def _serve(self, request: Request, body: _Body) -> None:
+        head = request.head
+        response = await self._server.respond(request)
+        keep = head.keep_alive and not self._closing and not self._heard_all
+        if keep and not body.ended:
+            left = body.left
+            if body.waits or (left is not None and left > MOST_UNREAD):
+                keep = False
+            elif left is None:
+                keep = await body.drain(MOST_UNREAD)
+        keep = keep and not body.broken and not self._heard_all
+        if self._gone:
+            return
+        self._transport.write(
+            encode(response, minor=head.minor, keep_alive=keep, without_body=head.method == "HEAD")
+        )
+        if keep and not body.ended:
+            keep = await body.drain(MOST_UNREAD)
+        if self._writable is not None:
+            self.since = self._loop.time()
+            await self._writable
+            self.since = 0.0
+        if not self._transport.is_closing():
+            self._served(keep)
+
+    def _served(self, keep: bool) -> None:
+        """The request at work has its answer: the next one, or the end."""
+        self.task = self._body = None
+        if not keep or self._closing:
+            self._end()
+            return
+        self._begin()
+        if self.task is None:
+            self.pace()
+            if self._heard_all and not self._over:
+                self.eof_received()
+
+    def pause_writing(self) -> None:
+        """The client does not take its answers: its next request waits."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """It caught up, or is gone."""
+        if self._writable is not None:
+            self._writable.set_result(None)
+            self._writable = None
+
+
+class _Body:
+    """The body of a request, read when its handler wants it."""
+
+    def __init__(self, connection: HttpConnection, length: int | None, waits: bool) -> None:
+        self._connection = connection
+        self._decoder = ChunkedBody() if length is None else FixedBody(length)
+        self._length = length
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._wanted = MOST_UNREAD  # bytes that are kept before no more is read
+        self._throw_away = False
+        self._fault = ""
+        self._changed: asyncio.Event | None = None
+        self.waits = waits
+        """The client wants to be asked for it, and was not."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more of it comes."""
+        return self._decoder.complete or self._fault != ""
+
+    @property
+    def broken(self) -> bool:
+        """Whether its end will never come."""
+        return self._fault != ""
+
+    @property
+    def left(self) -> int | None:
+        """Bytes that are still to come; None when nobody knows."""
+        return self._decoder.left
+
+    @property
+    def full(self) -> bool:
+        """Whether as much of it is here as is wanted for now."""
+        return self._size > self._wanted and not self._throw_away and not self.ended
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes what came; returns what is behind the body."""
+        try:
+            parts, rest = self._decoder.feed(data)
+        except BadBody as e:
+            self.fail(str(e))
+            return b""
+        self._size += sum(map(len, parts))
+        if not self._throw_away:
+            self._parts += parts
+        if self.ended:
+            self._connection.body_ended()
+        self._wake()
+        return rest
+
+    def fail(self, why: str) -> None:
+        """Its end will never come, unless it is here."""
+        if not self.ended:
+            self._fault = why
+            self._connection.body_ended()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+
+    async def _until(self, enough: int | None) -> None:
+        """Waits for the end, or for more than so many bytes; raises BadBody."""
+        if self.waits:
+            self.waits = False
+            self._connection.go_on()
+        changed = self._changed = asyncio.Event()
+        while not self.ended and (enough is None or self._size <= enough):
+            changed.clear()
+            self._connection.pace()
+            await changed.wait()
+        if self._fault and (enough is None or self._size <= enough):
+            raise BadBody(self._fault)
+
+    def check(self, limit: int, refusal: HttpError) -> None:
+        """Raises ``refusal`` when the client says that it is longer than ``limit`` bytes."""
+        if self._length is not None and self._length > limit:
+            raise refusal
+
+    async def read(self, limit: int, refusal: HttpError) -> bytes:
+        """All of it; raises ``refusal`` when it is longer than ``limit`` bytes, BadBody when it breaks off."""
+        self.check(limit, refusal)
+        self._wanted = limit
+        await self._until(limit)
+        if self._size > limit:
+            raise refusal
+        return b"".join(self._parts)
+
+    async def skip(self) -> None:
+        """Waits for its end and keeps nothing of it; raises BadBody when it breaks off."""
+        self._throw_away = True
+        self._parts.clear()
+        await self._until(None)
+
+    async def drain(self, limit: int) -> bool:
+        """Throws the rest away; whether the end came within so many bytes."""
+        self._throw_away = True
+        self._parts.clear()
+        try:
+            await self._until(self._size + limit)
+        except BadBody:
+            return False
+        return self._decoder.complete
