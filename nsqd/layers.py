@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from nsqcore.addresses import format_peer
 from nsqd.codec import Codec, CodecError, EndOfStream, HandshakeCodec
+from nsqd.stack import Stack
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
         self._told = extra or {}
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
-        self._stack: list[Codec] = []
+        self._stack = Stack(self._check_handshake, self._say)
         # Reading
         self._input: list[bytes] = []  # not decoded yet
         self._pieces: Iterator[bytes] | None = None  # what is being decoded
@@ -95,9 +96,9 @@ class Layers(asyncio.Transport, asyncio.Protocol):
         """
         while self._out:
             self._encode(self._out_size)
-        self._stack.append(codec)
+        self._stack.push(codec)
         if behind:
-            pieces = self._decode(behind, len(self._stack) - 1)
+            pieces = self._stack.decode_last(behind)
             self._pieces = pieces if self._pieces is None else chain(pieces, self._pieces)
             self._go_on_soon()
 
@@ -117,13 +118,13 @@ class Layers(asyncio.Transport, asyncio.Protocol):
         codec, done = self._shaking, self._shaken
         if codec is not None and done is not None and codec.handshaken:
             self._forget_handshake()
-            self._reply()
+            self._stack.reply()
             done(None)
             self._flush_soon()
 
     def _fail_handshake(self, error: Exception) -> None:
         done = self._shaken
-        self._reply()
+        self._stack.reply()
         self._forget_handshake()
         self._stack.pop()
         self._deafen()
@@ -178,7 +179,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
                         break
                     data = self._input[0] if len(self._input) == 1 else b"".join(self._input)
                     self._input.clear()
-                    self._pieces = self._decode(data, 0)
+                    self._pieces = self._stack.decode(data)
                 piece = next(self._pieces, None)
                 if piece is None:
                     self._pieces = None
@@ -189,33 +190,16 @@ class Layers(asyncio.Transport, asyncio.Protocol):
                     self._go_on_soon()
                     break
         except EndOfStream:
-            self._reply()
+            self._stack.reply()
             self._tell_all()
         except CodecError as e:
             log.error("client(%s) - %s, closing", format_peer(self.get_extra_info("peername")), e)
             if self._shaking is not None:
                 self._fail_handshake(e)
             else:
-                self._reply()
+                self._stack.reply()
                 self._tell_all()
         self._pace()
-
-    def _decode(self, data: bytes, level: int) -> Iterator[bytes]:
-        """What ``data`` means, from the codec at ``level`` on upwards.
-
-        The stack is looked at for each piece: the protocol may push a codec because of the piece before.
-        """
-        codec = self._stack[level]
-        for piece in codec.decode(data):
-            if self._shaking is not None:
-                self._check_handshake()
-            if level + 1 < len(self._stack):
-                yield from self._decode(piece, level + 1)
-            else:
-                yield piece
-        if self._shaking is not None:
-            self._check_handshake()
-        self._reply()
 
     def _tell_all(self) -> None:
         """Nothing more comes for the protocol."""
@@ -246,10 +230,11 @@ class Layers(asyncio.Transport, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
+        self._closing = self._ended = self._finished = True
         self._forget_handshake()
         self._deafen()
         self._drop_output()
-        self._stack.clear()  # 300 KB of zlib's that would wait for the garbage collector
+        self._stack.clear()  # 300 KB of zlib that would wait for the garbage collector
         self._protocol.connection_lost(exc)
 
     # -- reading: the protocol's transport ---------------------------------------------------------
@@ -317,26 +302,14 @@ class Layers(asyncio.Transport, asyncio.Protocol):
             out.append(data[limit:])
             data = data[:limit]
         self._out_size -= len(data)
-        for codec in reversed(self._stack):
-            data = codec.encode(data)
-        self._raw.write(data)
+        self._raw.write(self._stack.encode(data))
 
-    def _reply(self) -> None:
-        """Sends what codecs have to say themselves, each through those below it."""
-        for level, codec in enumerate(self._stack):
-            data = codec.reply()
-            if data and not self._finished:
-                self._send(data, level)
-                if self._raw_blocked and self._raw.get_write_buffer_size() > MOST_REPLIES:
-                    self.abort()
-                    return
-
-    def _send(self, data: bytes, level: int) -> None:
-        """Sends what a codec says itself, through those below its ``level``."""
-        if data:
-            for below in reversed(self._stack[:level]):
-                data = below.encode(data)
+    def _say(self, data: bytes) -> None:
+        """Sends what a codec says itself."""
+        if not self._finished:
             self._raw.write(data)
+            if self._raw_blocked and self._raw.get_write_buffer_size() > MOST_REPLIES:
+                self.abort()
 
     def pause_writing(self) -> None:
         """The socket takes no more for now: nothing more is encoded."""
@@ -405,9 +378,8 @@ class Layers(asyncio.Transport, asyncio.Protocol):
     def _finish(self) -> None:
         """All that was written is encoded: ends our side, and the connection when the other has ended too."""
         if not self._finished:
+            self._stack.end()
             self._finished = True
-            for level, codec in reversed(list(enumerate(self._stack))):
-                self._send(codec.end(), level)
             if not self._closing and not self._heard_all:
                 with suppress(OSError, RuntimeError):  # the peer is gone already
                     self._raw.write_eof()
@@ -416,7 +388,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
 
     def abort(self) -> None:
         """Closes at once; what is not sent is lost."""
-        self._closing = self._ended = True
+        self._closing = self._ended = self._finished = True
         self._forget_handshake()
         self._deafen()
         self._drop_output()

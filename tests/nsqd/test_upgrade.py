@@ -351,7 +351,7 @@ async def test_a_turns_messages_leave_in_one_write(node: Node, name: str) -> Non
     await consumer.settled()
     end = await node.end_of(consumer)
     assert end._layers is not None
-    codec, sizes = end._layers._stack[0], list[int]()
+    codec, sizes = end._layers._stack._codecs[0], list[int]()
 
     class Counting:
         def __getattr__(self, attribute: str) -> object:
@@ -361,7 +361,7 @@ async def test_a_turns_messages_leave_in_one_write(node: Node, name: str) -> Non
             sizes.append(len(data))
             return codec.encode(data)
 
-    end._layers._stack[0] = Counting()  # type: ignore[call-overload]
+    end._layers._stack._codecs[0] = Counting()  # type: ignore[call-overload]
     producer = await node.connect()
     await producer.mpub("t", *[b"small"] * 1000)
     await consumer.messages(1000)
