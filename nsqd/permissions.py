@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from nsqd.pattern_syntax import PatternError
-from nsqd.patterns import Pattern, compiled
+from nsqd.patterns import Pattern, PatternError, compiled
 
 PUBLISH, SUBSCRIBE = "publish", "subscribe"
 LONGEST_TTL_S = 365 * 86400
