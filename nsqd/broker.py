@@ -22,6 +22,8 @@ from nsqd.diskqueue import DiskQueue
 from nsqd.errors import EXITING, Refused, go_error
 from nsqd.frames import FrameBuilder
 from nsqd.guid import Ids
+from nsqd.latency import Latency
+from nsqd.locality import EXPERIMENT, Locality
 from nsqd.message_queue import Budget
 from nsqd.metadata import TopicMeta
 from nsqd.options import Options
@@ -59,6 +61,11 @@ class Broker:
         self.listener: Listener | None = None
         self.tls: Tls | None = None
         """Makes the TLS layers of clients; None while there is no certificate."""
+        self._locality = (
+            Locality(region=options.topology_region, zone=options.topology_zone)
+            if EXPERIMENT in options.enable_experiment
+            else None
+        )
         self._folder = Path(options.data_path or ".")
         self._leftovers: dict[str, list[int]] = {}
         self._loop = asyncio.get_running_loop()
@@ -113,6 +120,8 @@ class Broker:
             make_backend=lambda grown: self._make_backend(queue_name, grown, ephemeral=ephemeral),
             emptied=self._consumers_left,
             discard=self.discard,
+            latency=self._latency(),
+            locality=self._locality,
         )
         log.info("TOPIC(%s): new channel(%s)", topic.name, name)
         topic.add_channel(channel)
@@ -120,6 +129,12 @@ class Broker:
         if self.listener is not None and not self._loading:
             self.listener.channel_changed(channel)
         return channel
+
+    def _latency(self) -> Latency | None:
+        percentiles = self.options.e2e_processing_latency_percentiles
+        if not percentiles:
+            return None
+        return Latency(self.options.e2e_processing_latency_window_time.seconds, percentiles)
 
     def delete_topic(self, topic: Topic) -> None:
         """Deletes a topic with its channels, their messages and files; their consumers are disconnected."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
-from random import randrange
+from random import shuffle
 
 from nsqd.backend import Backend
 from nsqd.client import Client
 from nsqd.deferred import Deferred
 from nsqd.errors import EXITING, Refused
-from nsqd.frames import Batch, next_delivery, records_of_past
+from nsqd.frames import Batch, first_delivery, next_delivery, records_of_past, undelivered
+from nsqd.latency import Latency
+from nsqd.locality import Locality
 from nsqd.message_queue import FLUSH_RUN, Budget, MessageQueue
+from nsqd.sampling import NOBODY, Declined, Decliners, draw
 
 MAX_RUN = 1000
 """Messages for one client in one go: with 200 byte messages a write of some 230 KB."""
@@ -40,9 +43,12 @@ class Channel:
         make_backend: Callable[[Callable[[], None]], Backend],
         emptied: Callable[[Channel], None],
         discard: Callable[[deque[bytes]], None],
+        latency: Latency | None = None,
+        locality: Locality | None = None,
     ) -> None:
         """``make_backend`` gets the callback for "more can be read"; ``emptied`` is told when the last
-        consumer left; ``discard`` lets go of many messages in slices."""
+        consumer left; ``discard`` lets go of many messages in slices. ``latency`` gets what is finished;
+        with ``locality`` near consumers are served first."""
         self.topic_name = topic_name
         self.name = name
         self.clients: list[Client] = []
@@ -52,7 +58,10 @@ class Channel:
         self.exiting = False
         self.held = False
         """Nothing more is delivered: the daemon is about to stop."""
-        self.message_count = self.requeue_count = self.timeout_count = self.memory_count = 0
+        self.message_count = self.requeue_count = self.timeout_count = 0
+        self.memory_counts = [0, 0, 0]
+        """Messages delivered that had not been on disk, by the distance of who got them."""
+        self.latency = latency
         self._loop = asyncio.get_running_loop()
         self.backend = make_backend(self.wake)
         self.queue = MessageQueue(self.backend, limit=limit, budget=budget)
@@ -61,6 +70,11 @@ class Channel:
         ] = {}  # consumers that may have room, who is to be served first in front
         self._woken = False
         self._returned_next = False
+        self._locality = locality
+        self._samplers = 0  # how many of the consumers sample
+        self._declined: Declined | None = None  # never an empty one
+        self._plain = locality is None  # all consumers are alike, and nothing was declined
+        self._asking = False  # a consumer that samples has room: it is to be shown messages first
         self._timer: asyncio.TimerHandle | None = None
         self._emptied = emptied
         self._discard = discard
@@ -71,7 +85,7 @@ class Channel:
     @property
     def depth(self) -> int:
         """Messages that wait to be sent; neither in flight nor deferred."""
-        return self.queue.depth + len(self.returned)
+        return self.queue.depth + len(self.returned) + (len(self._declined) if self._declined else 0)
 
     @property
     def in_flight_count(self) -> int:
@@ -129,7 +143,11 @@ class Channel:
 
     def wake(self) -> None:
         """Has messages delivered soon, once per turn of the loop however many publishes asked for it."""
-        if not self._woken and self._hungry and (self.queue.memory or self.returned or self.backend.depth):
+        if (
+            not self._woken
+            and self._hungry
+            and (self.queue.memory or self.returned or self.backend.depth or self._declined is not None)
+        ):
             self._woken = True
             self._loop.call_soon(self._pump)
 
@@ -145,20 +163,25 @@ class Channel:
             return
         hungry, self._hungry = self._hungry, {}
         still: list[Client] = []
-        waiting = len(self.queue.memory) + len(self.returned) + self.backend.depth
-        left, progress, now = len(hungry), 0, self._loop.time()
-        for client in hungry:
-            in_flight = client.in_flight
-            room = client.ready + in_flight.marks - len(in_flight.messages)
-            if progress >= waiting:
-                self._hungry[client] = None  # not served: first in line next time
-            elif room > 0 and not client.blocked:
-                share = -(-(waiting - progress) // left)
-                served = self._serve(client, min(room, share, MAX_RUN), now)
-                progress += served
-                if served < room:
-                    still.append(client)
-            left -= 1
+        progress, now = False, self._loop.time()
+        for group in (hungry,) if self._plain else self._groups(hungry, now):
+            waiting, left = len(self.queue.memory) + len(self.returned) + self.backend.depth, len(group)
+            if not self._plain:
+                waiting = self._left_over(waiting)
+            for client in group:
+                in_flight = client.in_flight
+                room = client.ready + in_flight.marks - len(in_flight.messages)
+                if waiting <= 0:
+                    self._hungry[client] = None  # not served: first in line next time
+                elif room > 0 and not client.blocked:
+                    run, from_memory = self._take(client, min(room, -(-waiting // left), MAX_RUN))
+                    if run:
+                        self._send(client, run, now, from_memory=from_memory)
+                        waiting -= len(run)
+                        progress = True
+                    if len(run) < room:
+                        still.append(client)
+                left -= 1
         for client in still:
             self._hungry[client] = None
         if (
@@ -166,58 +189,141 @@ class Channel:
         ):  # without progress the disk can't be read for the moment, and wakes us when it can
             self.wake()
 
-    def _serve(self, client: Client, count: int, now: float) -> int:
-        """Sends up to ``count`` messages to a client; returns how many were taken."""
+    def _take(self, client: Client, count: int) -> tuple[list[bytes], bool]:
+        """Takes up to ``count`` messages as they are to be sent to a client.
+
+        True when they were in memory: then the caller tells ``queue.released`` their size.
+        """
+        if self._declined is not None:
+            run, _ = self._take_declined(self._declined, client, count)
+            if run:
+                return run, False
         queue = self.queue
         memory = queue.memory
-        from_memory = False
+        run = []
         if self.returned and (self._returned_next or not (memory or self.backend.depth)):
             self._returned_next = False
-            run: list[bytes] = []
             size = 0
             while self.returned and len(run) < count and size < MAX_RUN_BYTES:
                 run.append(next_delivery(self.returned.popleft()))
                 size += len(run[-1])
-            self.memory_count += len(run)
-        else:
-            if memory:
-                run = queue.take(min(count, len(memory)), MAX_RUN_BYTES)
-                self.memory_count += len(run)
-                from_memory = True
-            else:
-                run = self.backend.take(count, MAX_RUN_BYTES).frames
-                if not run:  # the disk can't be read for the moment
-                    self._returned_next = bool(self.returned)
-                    return self._serve(client, count, now) if self.returned else 0
+            self.memory_counts[client.distance] += len(run)
+            return run, False
+        if memory:
+            run = queue.take(min(count, len(memory)), MAX_RUN_BYTES)
+            self.memory_counts[client.distance] += len(run)
             if self.returned:
                 self._returned_next = True
-        taken = len(run)
-        if client.settings.sample_rate:
-            run = self._sample(run, client.settings.sample_rate, from_memory=from_memory)
-            if not run:
-                return taken
-        data = run[0] if taken == 1 else b"".join(run)
+            return run, True
+        run = self.backend.take(count, MAX_RUN_BYTES).frames
+        if self.returned:
+            self._returned_next = True
+            if not run:  # the disk can't be read for the moment
+                return self._take(client, count)
+        return run, False
+
+    def _send(self, client: Client, run: list[bytes], now: float, *, from_memory: bool) -> None:
+        data = run[0] if len(run) == 1 else b"".join(run)
         if from_memory:
-            queue.released(len(data))
+            self.queue.released(len(data))
         client.in_flight.add(run, now)
         client.message_count += len(run)
         if client.timer is None:
             self._await_timeout(client)
         client.write(data)
+
+    # -- out, where consumers are not alike --------------------------------------------------------
+
+    def _groups(self, hungry: Iterable[Client], now: float) -> list[list[Client]]:
+        """Makes the consumers that sample their offers; returns the others, in the order of their turns."""
+        sampling: list[Client] = []
+        groups: list[list[Client]] = [[], [], []]
+        for client in hungry:
+            if client.settings.sample_rate:
+                sampling.append(client)
+            else:
+                rank = self._locality.rank(client.settings) if self._locality is not None else 0
+                groups[rank].append(client)
+        shuffle(sampling)  # who is asked first gets the more
+        for client in sampling:
+            self._offer(client, now)
+        self._asking = bool(self._hungry)
+        return [group for group in groups if group]
+
+    def _offer(self, client: Client, now: float) -> None:
+        """Shows messages to a consumer that samples: about as many as one run has, while it has room."""
+        rate, in_flight = client.settings.sample_rate, client.in_flight
+        room = client.ready + in_flight.marks - len(in_flight.messages)
+        if room <= 0 or client.blocked:
+            return
+        others = len(self.clients) > self._samplers
+        accepted: list[bytes] = []
+        shown = size = 0
+        while shown < MAX_RUN and size < MAX_RUN_BYTES and len(accepted) < room:
+            run, by = self._next_offer(client, min(room - len(accepted), MAX_RUN - shown), others=others)
+            if not run:
+                break
+            shown += len(run)
+            size += sum(map(len, run))
+            wanted, rest = draw(run, rate)
+            if not others and rest:  # what somebody accepted before must not vanish because it came back
+                wanted += [frame for frame in rest if not first_delivery(frame)]
+                rest = [frame for frame in rest if first_delivery(frame)]
+            accepted += wanted
+            self._decline(rest, by | {client}, others=others)
+        if accepted:
+            self._send(client, accepted, now, from_memory=False)
+        if len(accepted) < room:
+            self._hungry[client] = None
+        if shown:
+            self.wake()
+
+    def _next_offer(self, client: Client, count: int, *, others: bool) -> tuple[list[bytes], Decliners]:
+        """What a consumer that samples has not been shown, and who has declined it."""
+        declined = self._declined
+        if declined is not None:
+            run, by = self._take_declined(declined, client, count)
+            if run or (others and declined.full):
+                return run, by
+        run, from_memory = self._take(client, count)
+        if from_memory:
+            self.queue.released(sum(map(len, run)))
+        return run, NOBODY
+
+    def _decline(self, frames: list[bytes], by: Decliners, *, others: bool) -> None:
+        """Nobody of these wanted them: keeps them for whoever is left."""
+        if frames and (others or not by.issuperset(self.clients)):
+            if self._declined is None:
+                self._declined = Declined()
+            self._declined.put(frames, by)
+            if not others:
+                self._declined.discard_declined_by_all(self.clients)
+                self._tidy()
+
+    def _take_declined(self, declined: Declined, client: Client, count: int) -> tuple[list[bytes], Decliners]:
+        taken = declined.take(client, count)
+        self._tidy()
         return taken
 
-    def _sample(self, run: list[bytes], rate: int, *, from_memory: bool) -> list[bytes]:
-        """About ``rate`` percent of a run; the rest is done with for the whole channel, which is what sampling means."""
-        sampled = [frame for frame in run if randrange(100) < rate]
-        if from_memory:
-            self.queue.released(sum(map(len, run)) - sum(map(len, sampled)))
-        return sampled
+    def _tidy(self) -> None:
+        if self._declined is not None and not self._declined:
+            self._declined = None
+        self._plain = self._locality is None and not self._samplers and self._declined is None
+
+    def _left_over(self, waiting: int) -> int:
+        """How much of what waits consumers that don't sample may have: first those that do are asked."""
+        declined = len(self._declined) if self._declined is not None else 0
+        return declined if self._asking else waiting + declined
 
     # -- what consumers do -------------------------------------------------------------------------
 
     def add_client(self, client: Client) -> None:
         """A consumer subscribed."""
         self.clients.append(client)
+        self._samplers += bool(client.settings.sample_rate)
+        if self._locality is not None:
+            client.distance = self._locality.distance(client.settings)
+        self._tidy()
 
     def remove_client(self, client: Client) -> None:
         """A consumer left: what it held goes to the others at once (the original lets the time-out pass)."""
@@ -225,6 +331,11 @@ class Channel:
             return
         self.clients.remove(client)
         self._hungry.pop(client, None)
+        self._samplers -= bool(client.settings.sample_rate)
+        if self._declined is not None and not (self.held or self.exiting):
+            if 0 < self._samplers == len(self.clients):
+                self._declined.discard_declined_by_all(self.clients)
+            self._tidy()
         if client.timer is not None:
             client.timer.cancel()
             client.timer = None
@@ -235,9 +346,12 @@ class Channel:
 
     def finish(self, client: Client, message_id: bytes) -> bool:
         """One message is done; False when the client does not hold it."""
-        if client.in_flight.pop(message_id) is None:
+        frame = client.in_flight.pop(message_id)
+        if frame is None:
             return False
         client.finish_count += 1
+        if self.latency is not None:
+            self.latency.finished((frame,))
         self.hungry(client)
         return True
 
@@ -293,6 +407,8 @@ class Channel:
         self._discard(self.queue.drop())
         returned, self.returned = self.returned, deque()
         self._discard(returned)
+        self._declined = None
+        self._tidy()
         self._discard(deque(past for _, past in self.deferred.take_all()))
         for client in self.clients:
             client.in_flight.clear()
@@ -307,7 +423,7 @@ class Channel:
     def flush(self, failed: Callable[[OSError], None]) -> tuple[int, int, int]:
         """Ends its consumers' connections and moves what it holds to disk.
 
-        Order: memory, returned, in flight, deferred. Returns how many of memory (returned ones counted in),
+        Order: memory, declined, returned, in flight, deferred. Returns how many of memory (the next two counted in),
         in flight, deferred.
         """
 
@@ -318,10 +434,13 @@ class Channel:
         in_flight = [frame for client in self.clients for frame in client.in_flight.clear()]
         self._leave()
         deferred = [past for _, past in self.deferred.take_all()]
-        counts = (len(self.queue.memory) + len(self.returned), len(in_flight), len(deferred))
+        declined = [undelivered(frame) for frame in self._declined or ()]
+        waiting = len(self.queue.memory) + len(declined) + len(self.returned)
+        counts = (waiting, len(in_flight), len(deferred))
         self.queue.flush(failed)
-        past = iter([*self.returned, *in_flight, *deferred])
+        past = iter([*declined, *self.returned, *in_flight, *deferred])
         self.returned.clear()
+        self._declined = None
         while run := list(islice(past, FLUSH_RUN)):
             self.backend.append(records_of_past(run), stored)
         return counts

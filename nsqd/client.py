@@ -86,6 +86,8 @@ class Client:
     """What its auth server allows, once it sent AUTH."""
     common_name: str = ""
     """Of its TLS certificate."""
+    distance: int = 2
+    """How near it is to this node, as :class:`nsqd.locality.Distance` counts; 2, anywhere, without the experiment."""
     message_count: int = 0
     finish_count: int = 0
     requeue_count: int = 0

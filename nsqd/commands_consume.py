@@ -7,9 +7,11 @@ from struct import Struct
 from nsqcore.golang import go_quote
 from nsqcore.names import valid_name
 from nsqcore.wire.frames import CLOSE_WAIT
-from nsqd.client import State
+from nsqd.channel import Channel
+from nsqd.client import Client, State
 from nsqd.errors import FatalError, Refused
 from nsqd.in_flight import InFlight
+from nsqd.latency import Latency
 from nsqd.parameters import decimal, message_id_of, not_held, text
 from nsqd.session import Session
 
@@ -27,7 +29,8 @@ def finish_run(session: Session, buf: bytes, at: int, end: int) -> int:
     """
     client = session.client
     messages = client.in_flight.messages
-    if buf[at + 4 : at + 20] not in messages:
+    channel = session.channel
+    if channel is None or buf[at + 4 : at + 20] not in messages:
         return 0
     count = min((end - at) // FIN_SIZE, _MOST_FINS)
     stop = at + FIN_SIZE * count
@@ -38,6 +41,8 @@ def finish_run(session: Session, buf: bytes, at: int, end: int) -> int:
             stop = at + FIN_SIZE * count
     if not count:
         return 0
+    if channel.latency is not None:
+        return _finish_measured(client, channel, channel.latency, buf[at : at + FIN_SIZE * count])
     before = len(messages)
     try:
         for (message_id,) in _FIN_RUN.iter_unpack(buf[at : at + FIN_SIZE * count]):
@@ -47,23 +52,37 @@ def finish_run(session: Session, buf: bytes, at: int, end: int) -> int:
     done = before - len(messages)
     if done:
         client.finish_count += done
-        if session.channel is not None:
-            session.channel.hungry(client)
+        channel.hungry(client)
     return FIN_SIZE * done
+
+
+def _finish_measured(client: Client, channel: Channel, latency: Latency, run: bytes) -> int:
+    """The same where latencies are measured, for which the frames are needed."""
+    take, frames = client.in_flight.messages.pop, []
+    try:
+        for (message_id,) in _FIN_RUN.iter_unpack(run):
+            frames.append(take(message_id))
+    except KeyError:
+        pass
+    latency.finished(frames)
+    client.finish_count += len(frames)
+    channel.hungry(client)
+    return FIN_SIZE * len(frames)
 
 
 def finish_one(session: Session, buf: bytes, at: int) -> int:
     """The only FIN of a read, as consumers with RDY 1 send it; 0 when it is something else or misses."""
     if buf[at + 20] != 10 or not buf.startswith(b"FIN ", at):
         return 0
-    client = session.client
+    client, channel = session.client, session.channel
+    if channel is None or channel.latency is not None:
+        return 0  # the ordinary handler does it
     try:
         del client.in_flight.messages[buf[at + 4 : at + 20]]
     except KeyError:
         return 0
     client.finish_count += 1
-    if session.channel is not None:
-        session.channel.hungry(client)
+    channel.hungry(client)
     return FIN_SIZE
 
 

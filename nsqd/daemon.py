@@ -23,6 +23,7 @@ from nsqd.dirlock import DirLock
 from nsqd.http_api import HttpApi, Node
 from nsqd.http_lane import HttpLane, Lanes
 from nsqd.lookups import Lookups
+from nsqd.memory import Memory
 from nsqd.options import Options
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Nsqd:
         self._lookups: Lookups | None = None
         self._auth_servers: AuthServers | None = None
         self._connections = Connections()
+        self._memory = Memory()
         self._lanes: Lanes | None = None
         self._listeners: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
@@ -95,11 +97,12 @@ class Nsqd:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        self._memory.watch()
 
     async def _serve_http(
         self, broker: Broker, listener: socket.socket, *, tcp_port: int, http_port: int, started: float
     ) -> None:
-        node = Node(self._connections.clients, tcp_port, http_port, started)
+        node = Node(self._connections.clients, tcp_port, http_port, started, self._memory.figures)
         self._http = fallback = HttpServer(Api(HttpApi(broker, node).routes()).respond)
         self._lanes = lanes = Lanes(broker, fallback)
         self._servers.append(await serve(lambda: HttpLane(lanes), listener))
@@ -139,6 +142,7 @@ class Nsqd:
             listener.close()
         if self._lock is not None:
             self._lock.release()
+        self._memory.close()
         if self._serving:
             log.info("NSQ: bye")
 

@@ -195,6 +195,17 @@ def next_delivery(past: bytes) -> bytes:
     return b"".join((past[:16], _U16.pack(attempts), past[18:]))
 
 
+def first_delivery(frame: bytes) -> bool:
+    """Whether nobody was sent the message before."""
+    return frame[16:18] == _ONCE
+
+
+def undelivered(frame: bytes) -> bytes:
+    """The past frame of a frame that was made to be sent, and was not."""
+    attempts = ((frame[16] << 8 | frame[17]) - 1) & 0xFFFF
+    return b"".join((frame[:16], _U16.pack(attempts), frame[18:]))
+
+
 def records_of_fresh(frames: Sequence[bytes]) -> list[bytes]:
     """Disk records of fresh frames: never delivered so far."""
     join, pack = b"".join, _U32.pack

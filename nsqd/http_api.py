@@ -34,6 +34,7 @@ class Node:
     tcp_port: int = -1
     http_port: int = -1
     start_time: float = 0.0
+    memory: Callable[[], dict[str, int]] = dict
 
 
 class HttpApi:
@@ -105,7 +106,7 @@ class HttpApi:
             topic=args.get("topic", ""),
             channel=args.get("channel", ""),
             include_clients=include_clients,
-            include_mem=args.get("include_mem", "true") not in _FALSE,
+            memory=self._node.memory() if args.get("include_mem", "true") not in _FALSE else None,
         )
         if args.get("format") != "json":
             return snapshot.text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -12,10 +11,12 @@ from nsqcore.version import NSQ_VERSION, banner
 from nsqd.broker import Broker
 from nsqd.channel import Channel
 from nsqd.client import Client
+from nsqd.latency import merge
 from nsqd.topic import Topic
 
 Json = dict[str, Any]
 NO_LATENCY: Json = {"count": 0, "percentiles": None}
+_DISTANCES = ("zone_local_msg_count", "region_local_msg_count", "global_msg_count")
 
 
 def client_stats(client: Client) -> Json:
@@ -82,16 +83,46 @@ def channel_stats(channel: Channel, *, include_clients: bool, topic: str = "") -
         "deferred_count": len(channel.deferred),
         "message_count": channel.message_count,
     }
-    if channel.memory_count:
-        stats["global_msg_count"] = channel.memory_count
+    stats |= {key: count for key, count in zip(_DISTANCES, channel.memory_counts, strict=True) if count}
     return stats | {
         "requeue_count": channel.requeue_count,
         "timeout_count": channel.timeout_count,
         "client_count": len(channel.clients),
         "clients": [_with_counts(c, topic) for c in channel.clients] if include_clients else None,
         "paused": channel.paused,
-        "e2e_processing_latency": NO_LATENCY,
+        "e2e_processing_latency": _latency_json((channel,)),
     }
+
+
+def latency_of(channels: Iterable[Channel]) -> tuple[int, list[tuple[float, int]]]:
+    """How many messages channels finished in the window, and what was asked for: quantile, nanoseconds.
+
+    Nothing was asked for where no channel measures.
+    """
+    measured = [channel.latency for channel in channels if channel.latency is not None]
+    if not measured:
+        return 0, []
+    merged, wanted = merge(measured), measured[0].quantiles
+    return merged.count, list(zip(wanted, merged.quantiles(wanted), strict=True))
+
+
+def _latency_json(channels: Iterable[Channel]) -> Json:
+    count, values = latency_of(channels)
+    if not values:
+        return NO_LATENCY
+    shown = [{"quantile": int(q) if q == int(q) else q, "value": value} for q, value in values]
+    return {"count": count, "percentiles": shown}
+
+
+def _latency_text(channels: Iterable[Channel]) -> str:
+    return ", ".join(_short(value) for _, value in latency_of(channels)[1])
+
+
+def _short(ns: int) -> str:
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns > size:
+            return f"{ns / size:.1f}{unit}"
+    return f"{ns:.1f}ns"
 
 
 def topic_stats(topic: Topic, channels: Iterable[Channel], *, include_clients: bool, only: str = "") -> Json:
@@ -104,7 +135,7 @@ def topic_stats(topic: Topic, channels: Iterable[Channel], *, include_clients: b
         "message_count": topic.message_count,
         "message_bytes": topic.message_bytes,
         "paused": topic.paused,
-        "e2e_processing_latency": NO_LATENCY,
+        "e2e_processing_latency": _latency_json(topic.channels.values()),
     }
 
 
@@ -123,33 +154,6 @@ def selected(broker: Broker, topic: str, channel: str) -> list[tuple[Topic, list
     return found
 
 
-def memory_stats() -> Json:
-    """What a Python process can say under the names that dashboards read; ``docs/nsqd.md`` has the mapping."""
-    resident = _status_bytes("VmRSS")
-    return {
-        "heap_objects": len(gc.get_objects(generation=0)) + len(gc.get_objects(generation=1)),
-        "heap_idle_bytes": 0,
-        "heap_in_use_bytes": resident,
-        "heap_released_bytes": 0,
-        "gc_pause_usec_100": 0,
-        "gc_pause_usec_99": 0,
-        "gc_pause_usec_95": 0,
-        "next_gc_bytes": 0,
-        "gc_total_runs": sum(generation["collections"] for generation in gc.get_stats()),
-    }
-
-
-def _status_bytes(key: str) -> int:
-    try:
-        with open("/proc/self/status", encoding="ascii") as file:
-            for line in file:
-                if line.startswith(key):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
-
-
 class Snapshot:
     """What ``/stats`` answers, built at one moment."""
 
@@ -163,8 +167,9 @@ class Snapshot:
         topic: str = "",
         channel: str = "",
         include_clients: bool = True,
-        include_mem: bool = True,
+        memory: Json | None = None,
     ) -> None:
+        """``memory`` is left out when it is None."""
         self.start_time = start_time
         self.health = health
         self.chosen = selected(broker, topic, channel)
@@ -175,7 +180,7 @@ class Snapshot:
             if include_clients and not self.unknown_topic
             else []
         )
-        self.memory = memory_stats() if include_mem else None
+        self.memory = memory
 
     def head(self) -> Json:
         """The JSON before its ``topics``."""
@@ -224,7 +229,7 @@ def _topic_text(topic: Topic) -> str:
     depths = (
         f"depth: {topic.depth:<5} be-depth: {topic.queue.backend_depth:<5} msgs: {topic.message_count:<8}"
     )
-    return f"\n{mark}[{topic.name:<15}] {depths} e2e%: \n"
+    return f"\n{mark}[{topic.name:<15}] {depths} e2e%: {_latency_text(topic.channels.values())}\n"
 
 
 def _channel_text(channel: Channel) -> str:
@@ -234,7 +239,7 @@ def _channel_text(channel: Channel) -> str:
         f"inflt: {channel.in_flight_count:<4} def: {len(channel.deferred):<4} re-q: {channel.requeue_count:<5} "
         f"timeout: {channel.timeout_count:<5} msgs: {channel.message_count:<8}"
     )
-    return f"{mark}[{channel.name:<25}] {depths} {counts} e2e%: \n"
+    return f"{mark}[{channel.name:<25}] {depths} {counts} e2e%: {_latency_text((channel,))}\n"
 
 
 def _connected(stats: Json) -> str:
