@@ -236,7 +236,7 @@ class Options:
         arrange=_descending,
     )
     e2e_processing_latency_window_time: Duration = option(
-        Duration.parse("10m"), "how far back these percentiles look", check=at_least(1_000_000)
+        Duration.parse("10m"), "how far back these percentiles look", limit=ABOVE_ZERO
     )
 
     tls_cert: str = option("", "path of the certificate, PEM; with --tls-key it switches TLS on")

@@ -37,6 +37,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"max_rdy_count": 0}, "--max-rdy-count must be 1 or more"),
     ({"output_buffer_timeout": Duration(0)}, "--output-buffer-timeout must be above 0"),
     ({"max_channel_consumers": -1}, "--max-channel-consumers must be 0 or more"),
+    (
+        {"e2e_processing_latency_window_time": Duration(0)},
+        "--e2e-processing-latency-window-time must be above 0",
+    ),
     ({"statsd_address": "127.0.0.1:8125", "statsd_interval": Duration(0)}, "--statsd-interval must be above 1s"),
     (
         {"statsd_address": "127.0.0.1:8125", "statsd_interval": Duration(NS_PER_S)},
