@@ -65,14 +65,24 @@ def _python(module: str) -> list[str]:
 CLIENTS = {
     client.name: client
     for client in (
-        Client("pynsq", "Python", _python("pynsq_program")),
+        Client(
+            "pynsq",
+            "Python",
+            _python("pynsq_program"),
+            {"long messages through snappy": "ends the connection when a read ends within a block"},
+        ),
         Client(
             "gnsq",
             "Python",
             _python("gnsq_program"),
             {"msg_timeout": "has no setting for it"},
         ),
-        Client("ansq", "Python", _python("ansq_program")),
+        Client(
+            "ansq",
+            "Python",
+            _python("ansq_program"),
+            dict.fromkeys(("TLS", "deflate", "snappy"), "raises NotImplementedError"),
+        ),
         Client(
             "nsqjs",
             "Node.js",
@@ -108,7 +118,7 @@ class ForeignClient:
         settings = {"nsqd": list(nsqd), "lookupd": list(lookupd), "features": features, "finish": finish}
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._waiting: defaultdict[str, deque[dict[str, Any]]] = defaultdict(deque)
-        self._history: deque[dict[str, Any]] = deque(maxlen=50)
+        self._history: deque[dict[str, Any]] = deque(maxlen=20)
         self._errors: list[str] = []
         self._process = subprocess.Popen(
             [*client.command, json.dumps(settings)],
@@ -147,7 +157,8 @@ class ForeignClient:
                 pass  # it ended before it had read what is left to be sent
         if error is not None:
             error.add_note(f"---- {self.client.name} wrote ----\n{''.join(self._errors)}")
-            error.add_note(f"---- its last events ----\n{list(self._history)}")
+            last = "\n".join(str(event)[:200] for event in self._history)
+            error.add_note(f"---- its last events ----\n{last}")
 
     # -- publishing ----------------------------------------------------------------------------------
 

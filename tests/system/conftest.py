@@ -12,13 +12,28 @@ from tests.support.processes import DaemonProcess
 from tests.system.clients import CLIENTS, Client
 from tests.system.needs import lacking
 
+LAYERS = [("deflate",), ("snappy",)]
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests with a ``client`` run once for each that can do what their ``needs`` marks name."""
+    """Tests with a ``client`` run once for each that can do what their ``needs`` marks name.
+
+    Those with ``layers`` as well run for each combination of what may lie between client and nsqd.
+    """
     if "client" in metafunc.fixturenames:
         needs = {name for mark in metafunc.definition.iter_markers("needs") for name in mark.args}
-        able = [client for client in CLIENTS.values() if needs.isdisjoint(client.lacks)]
-        metafunc.parametrize("client", able, ids=[client.name for client in able], indirect=True)
+        asked = LAYERS if "layers" in metafunc.fixturenames else [()]
+        able = [
+            (client, layers)
+            for client in CLIENTS.values()
+            for layers in asked
+            if client.lacks.keys().isdisjoint({*needs, *layers})
+        ]
+        ids = ["-".join([client.name, *layers]) for client, layers in able]
+        if asked is LAYERS:
+            metafunc.parametrize(("client", "layers"), able, ids=ids, indirect=["client"])
+        else:
+            metafunc.parametrize("client", [client for client, _ in able], ids=ids, indirect=True)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ class Program:
         self.settings = settings()
         self.messages: dict[str, gnsq.Message] = {}
         self._producer: gnsq.Producer | None = None
+        self._connection: gnsq.NsqdTCPClient | None = None
         self._consumer: gnsq.Consumer | None = None
 
     def _features(self) -> dict[str, Any]:
@@ -35,11 +36,22 @@ class Program:
         return options
 
     def _publish(self, method: str, *args: Any, **options: Any) -> None:
-        if self._producer is None:
-            self._producer = gnsq.Producer(self.settings["nsqd"], **self._features())
-            self._producer.start()
         try:
-            getattr(self._producer, method)(*args, timeout=10, **options)
+            if self._features().keys() & {"deflate", "snappy", "tls_v1"}:
+                # The producer takes the OK to a layer for one of its own, and stumbles.
+                if self._connection is None:
+                    self._connection = gnsq.NsqdTCPClient(
+                        *self.settings["nsqd"][0].split(":"), **self._features()
+                    )
+                    self._connection.connect()
+                    self._connection.identify()
+                getattr(self._connection, method)(*args, **options)
+                self._connection.check_ok()
+            else:
+                if self._producer is None:
+                    self._producer = gnsq.Producer(self.settings["nsqd"], **self._features())
+                    self._producer.start()
+                getattr(self._producer, method)(*args, timeout=10, **options)
         except gnsq.errors.NSQException as e:
             say_outcome(repr(e))
         else:

@@ -10,7 +10,7 @@ const messages = new Map()
 let writer
 let reader
 
-const say = (event, details = {}) => fs.writeSync(1, JSON.stringify({event, ...details}) + '\n')
+const say = (event, details = {}) => process.stdout.write(JSON.stringify({event, ...details}) + '\n')
 
 function options() {
   const asked = settings.features
