@@ -81,7 +81,10 @@ CLIENTS = {
             "ansq",
             "Python",
             _python("ansq_program"),
-            dict.fromkeys(("TLS", "deflate", "snappy"), "raises NotImplementedError"),
+            {
+                **dict.fromkeys(("TLS", "deflate", "snappy"), "raises NotImplementedError"),
+                "AUTH": "takes itself for unauthorised even when it succeeded",
+            },
         ),
         Client(
             "nsqjs",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ SHORT = [
 LONG = [b"squeezes well " * 5_000, _chance.randbytes(70_000), b"x" * 1024 * 1024]
 
 
-def features(layers: tuple[str, ...]) -> dict[str, object]:
+def features(layers: tuple[str, ...]) -> dict[str, Any]:
     """What a client has to ask for."""
     return dict.fromkeys(layers, True)
 

@@ -36,10 +36,6 @@ class Program:
         connection = NSQConnection(host, int(port), connection_options=self._options())
         await connection.connect()
         await connection.identify()
-        if "secret" in self.settings["features"]:
-            answer = await connection.auth(self.settings["features"]["secret"])
-            if isinstance(answer, NSQErrorSchema):
-                say("error", error=answer.text)
         return connection
 
     async def _publish(self, method: str, *args: Any) -> None:

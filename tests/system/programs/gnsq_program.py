@@ -32,7 +32,7 @@ class Program:
         if "heartbeat_interval" in asked:
             options["heartbeat_interval"] = asked["heartbeat_interval"] // 1000
         if "secret" in asked:
-            options["auth_secret"] = asked["secret"]
+            options["auth_secret"] = asked["secret"].encode()  # text will not do
         return options
 
     def _publish(self, method: str, *args: Any, **options: Any) -> None:
