@@ -13,6 +13,7 @@ from tests.support.fetch import fetch_json
 from tests.support.history import nsqd, post
 from tests.support.processes import DaemonProcess, spawn
 from tests.system.clients import Client, ForeignClient
+from tests.system.cluster import topic_stats
 from tests.system.waiting import until
 
 BODIES = [b"", b"\x00", b"\n", b"V2", bytes(range(256)), "grüß".encode(), b"x" * 70_000]
@@ -21,8 +22,7 @@ NOT_EMPTY = [body for body in BODIES if body]
 
 def channel_stats(daemon: DaemonProcess, topic: str) -> dict[str, Any]:
     """The channel of a topic that has one."""
-    (found,) = fetch_json(daemon.http, f"/stats?format=json&include_mem=false&topic={topic}")["topics"]
-    (channel,) = found["channels"]
+    (channel,) = topic_stats(daemon, topic)["channels"]
     assert isinstance(channel, dict)
     return channel
 
@@ -227,6 +227,36 @@ def test_two_consumers_of_a_channel_share_and_two_channels_do_not(
         topics = fetch_json(daemon.http, f"/stats?format=json&topic={topic}")["topics"]
         depths = {c["channel_name"]: c["depth"] for c in topics[0]["channels"]}
         assert depths == {"shared": 0, "other": len(bodies)}
+
+
+def test_a_client_that_samples_gets_its_share(daemon: DaemonProcess, client: Client, topic: str) -> None:
+    bodies = [b"%d" % n for n in range(2000)]
+    with ForeignClient(client, nsqd=[daemon.tcp], finish=True, sample_rate=25) as c:
+        c.mpub(topic, *bodies)
+        c.subscribe(topic, "work", max_in_flight=100)
+        first = c.message()
+        until(lambda: settled(daemon, topic))
+        (consumer,) = channel_stats(daemon, topic)["clients"]
+        count = consumer["message_count"]
+        assert 380 <= count <= 620, "500 are expected, with a standard deviation of 19"
+        assert Counter([first.body]) + c.bodies(count - 1) <= Counter(bodies)
+
+
+def test_what_a_client_samples_away_goes_to_another(
+    daemon: DaemonProcess, client: Client, topic: str
+) -> None:
+    bodies = [b"%d" % n for n in range(500)]
+    with (
+        ForeignClient(client, nsqd=[daemon.tcp], finish=True, sample_rate=10) as some,
+        ForeignClient(client, nsqd=[daemon.tcp], finish=True) as others,
+    ):
+        for c in (some, others):
+            c.subscribe(topic, "work", max_in_flight=20)
+        until(lambda: len((topic_stats(daemon, topic).get("channels") or [{}])[0].get("clients", [])) == 2)
+        others.mpub(topic, *bodies)
+        until(lambda: channel_stats(daemon, topic)["message_count"] == 500 and settled(daemon, topic))
+        counts = {c["sample_rate"]: c["message_count"] for c in channel_stats(daemon, topic)["clients"]}
+        assert some.bodies(counts[10]) + others.bodies(counts[0]) == Counter(bodies)
 
 
 def test_a_body_that_is_too_long_is_refused(daemon: DaemonProcess, client: Client, topic: str) -> None:

@@ -1,4 +1,4 @@
-"""Compressed connections of programs that we did not write: nsqd as a process, its peers as they are."""
+"""Compressed connections of the original's tools, to our nsqd and to the original's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import pytest
 
 from tests.support.history import post
 from tests.support.processes import DaemonProcess
-from tests.system.clients import CLIENTS, ForeignClient
 from tests.system.cluster import Kind, nsqd, run_tool, tool, topic_stats
-from tests.system.needs import lacking
 from tests.system.waiting import until
 
 LINES = [b"line %d: %d" % (n, random.Random(n).getrandbits(500)) for n in range(2000)]
@@ -51,28 +49,3 @@ def told(node: DaemonProcess, name: str) -> str:
             (client,) = channel["clients"]
             return " ".join(way for way in ("snappy", "deflate") if client[way])
     return ""
-
-
-@pytest.mark.parametrize(
-    ("name", "way"), [("pynsq", "deflate"), ("gnsq", "deflate"), ("nsqjs", "deflate"), ("nsqjs", "snappy")]
-)
-def test_clients_of_other_languages_compress(name: str, way: str, tmp_path: Path) -> None:
-    client = CLIENTS[name]
-    if client.missing():
-        lacking(client.missing())
-    bodies = [b"x" * 100_000, bytes(range(256)) * 10, *[b"%d" % n for n in range(300)]]
-    with (
-        nsqd(Kind.OURS, tmp_path / "node") as node,
-        ForeignClient(
-            client, nsqd=[node.tcp], finish=True, deflate=way == "deflate", snappy=way == "snappy"
-        ) as c,
-    ):
-        if name == "gnsq":  # its producer stumbles over the OK of any upgrade
-            for body in bodies:
-                assert post(node, "/pub?topic=lines", body)[0] == 200
-        else:
-            c.pub("lines", *bodies[:3])
-            c.mpub("lines", *bodies[3:])
-        c.subscribe("lines", "work", max_in_flight=50)
-        assert c.bodies(len(bodies)) == Counter(bodies)
-        assert told(node, "work") == way

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.system.cluster import Kind, channel_names, nsqd, nsqlookupd, run_tool
 from tests.system.needs import original
 from tests.system.waiting import until
 
+LAYERS = {"plain": (), "deflate": ("deflate",), "snappy": ("snappy",)}
 LINES = [b"line %d of the real thing" % n for n in range(200)]
 
 
@@ -34,8 +36,16 @@ def finished(daemon: DaemonProcess, topic: str, channel: str, count: int) -> boo
     return bool(found["message_count"] == count and left == 0)
 
 
+def options(kind: str, settings: Iterable[str]) -> list[str]:
+    """Client settings as flags; ``kind`` is consumer or producer."""
+    return [f"--{kind}-opt={setting}" for setting in settings]
+
+
 @pytest.mark.parametrize("first", Kind, ids=lambda first: f"from {first.value}")
-def test_lines_travel_from_node_to_node_and_into_a_file(first: Kind, tmp_path: Path) -> None:
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
+def test_lines_travel_from_node_to_node_and_into_a_file(
+    first: Kind, layers: Sequence[str], tmp_path: Path
+) -> None:
     files = tmp_path / "files"
     files.mkdir()
     with (
@@ -48,6 +58,7 @@ def test_lines_travel_from_node_to_node_and_into_a_file(first: Kind, tmp_path: P
             "--channel=archive",
             f"--output-dir={files}",
             "--sync-interval=100ms",
+            *options("consumer", layers),
         ),
         tool(
             "nsq_to_nsq",
@@ -56,11 +67,14 @@ def test_lines_travel_from_node_to_node_and_into_a_file(first: Kind, tmp_path: P
             "--topic=lines",
             "--destination-topic=copy",
             "--channel=copier",
+            *options("consumer", layers),
+            *options("producer", layers),
         ),
     ):
         until(lambda: channel_names(target, "copy") == {"archive"})
         until(lambda: channel_names(source, "lines") == {"copier"})
-        run_tool("to_nsq", f"--nsqd-tcp-address={source.tcp}", "--topic=lines", lines=LINES)
+        to = (f"--nsqd-tcp-address={source.tcp}", "--topic=lines", *options("producer", layers))
+        run_tool("to_nsq", *to, lines=LINES)
         until(lambda: written(files) == Counter(LINES))
         until(lambda: finished(target, "copy", "archive", len(LINES)))
         until(lambda: finished(source, "lines", "copier", len(LINES)))
