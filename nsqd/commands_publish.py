@@ -6,7 +6,8 @@ from collections.abc import Generator
 
 from nsqd import bulk
 from nsqd.errors import BatchError, FatalError, Refused
-from nsqd.frames import BatchDecoder, check_count
+from nsqd.frames import SLICE, BatchDecoder, check_count, look_ahead
+from nsqd.options import Options
 from nsqd.parameters import I32, decimal, existing, text, topic_of
 from nsqd.session import Session
 from nsqd.topic import Topic
@@ -123,10 +124,7 @@ def mpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) ->
         raise FatalError("E_BAD_BODY", f"MPUB body too big {size} > {options.max_body_size}")
     stop = at + 4 + size
     if stop > end:
-        if end - at < 8:
-            return -min(at + 8, stop)
-        _check_count(buf, at + 4, options.max_body_size)
-        return -stop
+        return -_beginning(buf, at + 4, end, stop, options) if end - at >= 8 else -min(at + 8, stop)
     work = _publish_batch(session, topic, words[1], buf, at + 4, stop)
     try:
         next(work)
@@ -136,12 +134,25 @@ def mpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) ->
     return stop
 
 
-def _check_count(buf: bytes, at: int, max_body_size: int) -> None:
-    """Refuses an impossible count before the rest of the body is waited for."""
+def _beginning(buf: bytes, at: int, end: int, stop: int, limits: Options) -> int:
+    """Looks at a batch that is not all there; returns up to where it is wanted before it is looked at again.
+
+    What is wrong is refused without waiting for the rest, which may never come: the total may be what is
+    wrong. Only when twice as much is there, so that many small reads cost no more than twice one large.
+    """
     try:
-        check_count(buf, at, max_body_size)
+        needed = look_ahead(
+            buf,
+            at + 4,
+            end,
+            stop,
+            count=check_count(buf, at, limits.max_body_size),
+            max_msg_size=limits.max_msg_size,
+            most=SLICE,
+        )
     except BatchError as e:
         raise _refusal(e) from None
+    return min(stop, max(needed, end + (end - at)))
 
 
 def _publish_batch(

@@ -100,6 +100,36 @@ def check_count(data: bytes, at: int, max_body_size: int) -> int:
     return count
 
 
+def look_ahead(
+    data: bytes, at: int, end: int, stop: int, *, count: int, max_msg_size: int, most: int | None = None
+) -> int:
+    """Looks at the lengths of a batch's messages, of which ``data[at:end]`` is there and ``data[at:stop]`` will be.
+
+    Returns the place up to which more is needed to see the next one, or ``stop`` when the first ``most`` are
+    good. Raises BatchError for the first one that is wrong, and when something is left behind the last.
+    """
+    for index in range(count):
+        if index == most:
+            return stop
+        if at + 4 > stop:
+            raise BatchError("MESSAGE", f"failed to read message({index}) body size")
+        if at + 4 > end:
+            return at + 4
+        (size,) = _I32.unpack_from(data, at)
+        if size <= 0:
+            raise BatchError("MESSAGE", f"invalid message({index}) body size {size}")
+        if size > max_msg_size:
+            raise BatchError("MESSAGE", f"message too big {size} > {max_msg_size}")
+        at += 4 + size
+        if at > stop:
+            raise BatchError("MESSAGE", "failed to read message body")
+        if at > end:
+            return min(at + 4, stop)
+    if at < stop:  # the original does not notice, and takes what follows for commands
+        raise BatchError("BODY", f"{stop - at} bytes left behind the last message")
+    return stop
+
+
 class BatchDecoder:
     """Decodes the body of an MPUB from its count on: ``count`` times a length and a message.
 
@@ -116,7 +146,7 @@ class BatchDecoder:
         count = check_count(data, at, max_body_size)
         self._ids = builder.ids
         self._data, self._start, self._at, self._end = data, at + 4, at + 4, end
-        self._left = count
+        self._count = self._left = count
         self._max = max_msg_size
         self._now = time.time_ns()
         self.batches: list[Batch] = []
@@ -140,7 +170,7 @@ class BatchDecoder:
                 (size,) = size_at(data, at)
                 if size != last or sequence == SEQUENCES:
                     if not 0 < size <= longest:
-                        raise self._refusal(at)
+                        raise self._refusal()
                     if sequence == SEQUENCES:
                         ids.sequence = sequence
                         sequence = ids.at(now)
@@ -155,28 +185,22 @@ class BatchDecoder:
         finally:
             ids.sequence = sequence
         if at > self._end:  # a slice past the end came out short: nothing of it is used
-            raise self._refusal(self._end)
+            raise self._refusal()
         body_size = at - self._at - 4 * todo
         self.batches.append(Batch(frames, body_size + FRAME_OVERHEAD * todo, largest + FRAME_OVERHEAD))
         self._at = at
         self._left -= todo
         return not self._left
 
-    def _refusal(self, stop: int) -> BatchError:
+    def _refusal(self) -> BatchError:
         """Walks the batch again, up to the message that is wrong, to say which and why."""
-        at, index = self._start, 0
-        while True:
-            if at + 4 > self._end:
-                return BatchError("MESSAGE", f"failed to read message({index}) body size")
-            (size,) = _I32.unpack_from(self._data, at)
-            if size <= 0:
-                return BatchError("MESSAGE", f"invalid message({index}) body size {size}")
-            if size > self._max:
-                return BatchError("MESSAGE", f"message too big {size} > {self._max}")
-            if at + 4 + size > self._end or at >= stop:
-                return BatchError("MESSAGE", "failed to read message body")
-            at += 4 + size
-            index += 1
+        try:
+            look_ahead(
+                self._data, self._start, self._end, self._end, count=self._count, max_msg_size=self._max
+            )
+        except BatchError as e:
+            return e
+        raise AssertionError("a batch was refused in which nothing is wrong")
 
 
 def id_of(frame: bytes) -> bytes:
