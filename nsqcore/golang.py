@@ -42,6 +42,11 @@ def go_json(value: object) -> bytes:
         return _SURROGATE.sub(r"\\ufffd", text).encode()
 
 
+def go_key(key: str) -> str:
+    """A key of a JSON object by which Go would find its field: letter case does not count, nor does a long s."""
+    return key.lower().replace("\u017f", "s")
+
+
 def go_quote(text: bytes) -> str:
     """``text`` as Go's ``%q`` prints it: ``"bad\\x00name"``."""
     out = ['"']

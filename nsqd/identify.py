@@ -6,7 +6,7 @@ import json
 import re
 from typing import NoReturn, TypeVar
 
-from nsqcore.golang import go_json
+from nsqcore.golang import go_json, go_key
 from nsqcore.version import NSQ_VERSION
 from nsqd.client import Settings, Upgrade
 from nsqd.errors import FatalError
@@ -42,7 +42,7 @@ class Identity:
             value = False
         if value is not None and not isinstance(value, dict):
             raise _undecodable()
-        self._values = {key.lower(): _whole(item) for key, item in (value or {}).items() if item is not None}
+        self._values = {go_key(key): _whole(item) for key, item in (value or {}).items() if item is not None}
 
     def get(self, key: str, default: V) -> V:
         """The value of ``key`` if it is there; raises FatalError when it has another type than ``default``."""

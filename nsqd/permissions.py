@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from nsqcore.golang import go_key
 from nsqd.patterns import Pattern, PatternError, compiled
 
 PUBLISH, SUBSCRIBE = "publish", "subscribe"
@@ -103,7 +104,7 @@ def _fields(value: object) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise BadAnswer(f"expected a JSON object, not {type(value).__name__}")
-    return {key.lower(): item for key, item in value.items() if item is not None}
+    return {go_key(key): item for key, item in value.items() if item is not None}
 
 
 def _value(fields: dict[str, Any], key: str, default: V) -> V:

@@ -9,25 +9,65 @@ import pytest
 from nsqd.patterns import MOST_CHARACTERS, Pattern, PatternError, compiled
 
 
-@pytest.mark.parametrize(
-    ("text", "name", "found"),
-    [
-        ("", "", True),
-        (".*", "", True),
-        ("^c$", "", False),
-        ("^t", "topic", True),
-        ("^t", "a-topic", False),
-        ("op", "topic", True),
-        ("(?i)TOPIC", "topic", True),
-        (r"^\Qa.b\E$", "a.b", True),
-        (r"^\Qa.b\E$", "axb", False),
-        ("^[[:alpha:]]+$", "abc", True),
-        (r"^\w+#ephemeral\z", "t#ephemeral", True),
-        ("(?U)a+", "aa", True),
-    ],
-)
-def test_a_pattern_is_found_anywhere_in_a_name(text: str, name: str, found: bool) -> None:
-    assert Pattern(text).found_in(name) is found
+# (pattern, names it is found in, names it is not found in)
+FOUND: list[tuple[str, list[str], list[str]]] = [
+    ("", ["", "t"], []),
+    (".*", ["", "t"], []),
+    ("^t", ["t", "t1"], ["", "at"]),
+    ("opi", ["topic"], ["op", "OPI"]),
+    ("^c$", ["c"], ["", "cc", "c#ephemeral"]),
+    ("^(?:a|b|)$", ["a", "b", ""], ["ab"]),
+    (r"\Aa\z", ["a"], ["ab", "ba"]),
+    (r"a\.b", ["a.b"], ["axb"]),
+    (r"\Qa.b\E+$", ["a.b", "a.bb"], ["axb", "a.ba.c"]),
+    (r"\Qa.b", ["a.b"], ["axb"]),
+    ("^[[:alpha:]]+\\z", ["abc"], ["abc1", ""]),
+    ("^[[:^digit:]_]+$", ["a-b_"], ["a1"]),
+    ("[^a-y]", ["z", "A", "."], ["a", "abc", ""]),
+    ("^[]a]$", ["a"], ["b"]),
+    (r"^[\w-]+$", ["a_1-"], ["a.b"]),
+    (r"^\d+\D$", ["12a"], ["123", "a"]),
+    (r"\s|\S{3}", ["abc"], ["ab"]),
+    (r"\bfoo\b", ["x.foo-", "foo"], ["foot", "_foo"]),
+    (r"\Boo\B", ["foot"], ["foo"]),
+    ("^a{2}$", ["aa"], ["a", "aaa"]),
+    ("^a{2,}$", ["aa", "aaaa"], ["a"]),
+    ("^a{1,2}?$", ["a", "aa"], ["", "aaa"]),
+    ("^a{0}b$", ["b"], ["ab"]),
+    ("a{,2}", [], ["aa"]),
+    ("^(ab){2}$", ["abab"], ["ab"]),
+    ("^a{1000}", [], ["a" * 64]),
+    ("(?:){1000}x?", [""], []),
+    ("^x*$", ["", "xx"], ["y"]),
+    ("^x+?y?$", ["x", "xxy"], ["", "y"]),
+    ("(?i)TOPIC", ["topic", "Topic"], ["topi"]),
+    ("(?i:T)op", ["Top", "top"], ["TOP"]),
+    ("a(?i)b|c", ["aB", "C"], ["A"]),
+    ("(a(?i)b)c", ["aBc"], ["aBC"]),
+    ("(?i)[a-c]x", ["Bx", "bX"], ["dx"]),
+    ("(?i)[[:upper:]]1", ["a1"], ["-1"]),
+    ("(?i)\u017f", ["s", "S"], ["t"]),
+    ("(?i)[\u2100-\u2200]", ["k", "K"], ["s"]),
+    ("(?i-s:a)(?sU)b", ["Ab"], ["AB"]),
+    ("(?P<name>a)(?<other>b)", ["ab"], ["a"]),
+    (r"^\x61\x{62}\143$", ["abc"], ["ab"]),
+    (r"\pL\p{Nd}", ["a1"], ["1a"]),
+    (r"^\P{L}\p{^L}\PL$", ["1-2"], ["a-2"]),
+    (r"^\p{Any}\p{Latin}\p{Common}$", ["1a1"], ["111"]),
+    (r"(?i)^\p{Lu}$", ["a"], ["1"]),
+    ("é|a", ["a"], ["e"]),
+    ("[^é]", ["e"], [""]),
+    ("}", [], ["a"]),
+    ("^a]?$", ["a"], ["b"]),
+    (r"^a\-\_b$", ["a-_b"], ["ab"]),
+]
+
+
+@pytest.mark.parametrize(("pattern", "found", "missing"), FOUND, ids=[row[0] for row in FOUND])
+def test_a_pattern_is_found_anywhere_in_a_name(pattern: str, found: list[str], missing: list[str]) -> None:
+    compiled = Pattern(pattern)
+    assert [name for name in found if not compiled.found_in(name)] == []
+    assert [name for name in missing if compiled.found_in(name)] == []
 
 
 @pytest.mark.parametrize(
