@@ -143,6 +143,11 @@ def _reason(error: Exception) -> str:
     """Words for people: without the address, which the failure's ``url`` already names."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name does not resolve"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+        return f"certificate verify failed: {why}"
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        return f"no TLS: {getattr(error.os_error, 'reason', None) or error.os_error}"
     if isinstance(error, aiohttp.ClientOSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__
