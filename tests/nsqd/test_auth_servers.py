@@ -166,7 +166,7 @@ async def test_a_https_server_is_verified(secure: AuthServer, authority: trustme
     address = f"https://{secure.address}/auth"
     assert (await ask(address, tls=trusting(authority))).identity == "joe"
     for context in (None, trusting(trustme.CA())):
-        with pytest.raises(AuthFailure, match="certificate verify failed: (self.signed|unable to get)"):
+        with pytest.raises(AuthFailure, match=r"certificate verify failed: (self.signed|unable to get)"):
             await ask(address, tls=context)
     assert len(secure.asked) == 1
 

@@ -8,7 +8,6 @@ import pytest
 
 from nsqd.patterns import MOST_CHARACTERS, Pattern, PatternError, compiled
 
-
 # (pattern, names it is found in, names it is not found in)
 FOUND: list[tuple[str, list[str], list[str]]] = [
     ("", ["", "t"], []),

@@ -75,11 +75,11 @@ BAD: dict[str, tuple[object, str]] = {
     ),
     "a topic pattern": (
         {"ttl": 5, "authorizations": [entry("(", [], [])]},
-        'unable to compile topic "(" error parsing regexp: missing closing )',
+        'unable to compile topic "(" error parsing regexp: missing ): (',
     ),
     "a channel pattern": (
         {"ttl": 5, "authorizations": [entry("t", ["a", "*"], [])]},
-        'unable to compile channel "*" error parsing regexp: missing argument to repetition operator',
+        'unable to compile channel "*" error parsing regexp: no argument for repetition operator: *',
     ),
 }
 
