@@ -6,7 +6,7 @@ locked before, and the addresses are listened at behind.
 
 from __future__ import annotations
 
-from nsqcore.durations import NS_PER_S
+from nsqcore.durations import NS_PER_MS
 from nsqcore.errors import StartError
 from nsqcore.options import check_limits
 from nsqd.options import Options
@@ -35,5 +35,5 @@ def _percentiles(options: Options) -> None:
 
 
 def _statsd_interval(options: Options) -> None:
-    if options.statsd_address and options.statsd_interval <= NS_PER_S:
-        raise StartError("--statsd-interval must be above 1s")
+    if options.statsd_address and options.statsd_interval < NS_PER_MS:
+        raise StartError("--statsd-interval must be 1ms or more")

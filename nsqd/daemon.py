@@ -10,6 +10,7 @@ import socket
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nsqcore.api_server import Api
 from nsqcore.http_connection import HttpServer
@@ -25,6 +26,10 @@ from nsqd.http_lane import HttpLane, Lanes
 from nsqd.lookups import Lookups
 from nsqd.memory import Memory
 from nsqd.options import Options
+from nsqd.statsd_report import resolved_prefix
+
+if TYPE_CHECKING:
+    from nsqd.statsd import Statsd
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +52,7 @@ class Nsqd:
         self._auth_servers: AuthServers | None = None
         self._connections = Connections()
         self._memory = Memory()
+        self._statsd: Statsd | None = None
         self._lanes: Lanes | None = None
         self._listeners: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
@@ -74,11 +80,15 @@ class Nsqd:
 
         tcp_port = port_of(tcp)
         http_port = port_of(http) if http is not None else -1
+        told_http_port = options.broadcast_http_port or max(http_port, 0)
+        options.statsd_prefix = resolved_prefix(
+            options.statsd_prefix, options.broadcast_address, told_http_port
+        )
         self._lookups = lookups = Lookups(
             broker,
             hostname=socket.gethostname(),
             tcp_port=options.broadcast_tcp_port or max(tcp_port, 0),
-            http_port=options.broadcast_http_port or max(http_port, 0),
+            http_port=told_http_port,
         )
         lookups.connect(options.nsqlookupd_tcp_addresses)
         broker.listener = lookups
@@ -93,6 +103,11 @@ class Nsqd:
         if http is not None:
             await self._serve_http(broker, http, tcp_port=tcp_port, http_port=http_port, started=started)
             log.info("HTTP: listening on %s", address_of(http))
+        if options.statsd_address:
+            from nsqd.statsd import Statsd  # few need it
+
+            self._statsd = Statsd(broker, options.statsd_prefix, self._memory.figures)
+            self._statsd.start()
         # A broker holds millions of objects that are not garbage; walking over them costs more than the work.
         gc.collect()
         gc.freeze()
@@ -131,6 +146,8 @@ class Nsqd:
                 await asyncio.sleep(ANSWER_GRACE_S)
             if not await self._broker.close():
                 self.failed.set()
+        if self._statsd is not None:
+            await self._statsd.close()
         await self._connections.close(CLOSE_GRACE_S)
         if self._auth_servers is not None:
             await self._auth_servers.close()

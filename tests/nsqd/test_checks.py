@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nsqcore.durations import NS_PER_S, Duration
+from nsqcore.durations import NS_PER_MS, Duration
 from nsqcore.errors import StartError
 from nsqd.checks import check
 from nsqd.options import Options
@@ -41,10 +41,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"e2e_processing_latency_window_time": Duration(0)},
         "--e2e-processing-latency-window-time must be above 0",
     ),
-    ({"statsd_address": "127.0.0.1:8125", "statsd_interval": Duration(0)}, "--statsd-interval must be above 1s"),
+    ({"statsd_address": "127.0.0.1:8125", "statsd_interval": Duration(0)}, "--statsd-interval must be 1ms or more"),
     (
-        {"statsd_address": "127.0.0.1:8125", "statsd_interval": Duration(NS_PER_S)},
-        "--statsd-interval must be above 1s",
+        {"statsd_address": "127.0.0.1:8125", "statsd_interval": Duration(999_999)},
+        "--statsd-interval must be 1ms or more",
     ),
 ]  # fmt: skip
 
@@ -59,7 +59,7 @@ RIGHT: list[dict[str, Any]] = [
     {"msg_timeout": Duration(1), "max_msg_timeout": Duration(1), "max_req_timeout": Duration(0)},
     {"max_msg_size": 1, "max_body_size": 1, "max_rdy_count": 1, "output_buffer_timeout": Duration(1)},
     {"statsd_interval": Duration(0)},
-    {"statsd_address": "127.0.0.1:8125", "statsd_interval": Duration(NS_PER_S + 1)},
+    {"statsd_address": "127.0.0.1:8125", "statsd_interval": Duration(NS_PER_MS)},
     {"broadcast_tcp_port": -1, "broadcast_address": "", "statsd_udp_packet_size": 0},
 ]
 
