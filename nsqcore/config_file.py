@@ -29,7 +29,7 @@ def read_table(path: str) -> dict[str, object]:
         doing = "read" if isinstance(e, IsADirectoryError) else doing
         why = f"{doing} {path}: {os.strerror(e.errno or 0).lower()}"
     except ValueError as e:
-        why = _go_toml_error(str(e))
+        why = _go_toml_error(str(e), raw.count(b"\n") + (not raw.endswith(b"\n")))
     raise BadConfig(f"failed to load config file {path} - {why}")
 
 
@@ -41,13 +41,10 @@ def _decode(raw: bytes) -> str:
         raise ValueError(f"invalid UTF-8 byte: 0x{raw[e.start]:02x} (at line {line}, column 1)") from None
 
 
-def _go_toml_error(text: str) -> str:
+def _go_toml_error(text: str, last_line: int) -> str:
     """``toml: line 2: reason``, the form of the original's parser."""
     where = _WHERE.search(text)
-    if where is None:
-        return f"toml: {text}"
-    reason = text[: where.start()]
-    return f"toml: line {where[1]}: {reason}" if where[1] else f"toml: {reason} at the end of the file"
+    return f"toml: line {where[1] or last_line}: {text[: where.start()]}" if where else f"toml: {text}"
 
 
 def read_options(table: dict[str, object], flags: Iterable[Flag], first: Sequence[str]) -> dict[str, object]:
@@ -182,4 +179,4 @@ def suggestion(key: str, flags: Iterable[Flag]) -> str:
             return flag.key
     from difflib import get_close_matches  # needed for a mistake only
 
-    return next(iter(get_close_matches(wanted, [flag.key for flag in flags], n=1)), "")
+    return next(iter(get_close_matches(wanted, [flag.key for flag in flags], n=1, cutoff=0.75)), "")

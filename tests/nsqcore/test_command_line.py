@@ -310,6 +310,7 @@ def test_so_has_what_is_wrong_with_a_list_on_the_command_line(capsys: pytest.Cap
         ("snapy", "key snapy means nothing to nsqd (did you mean snappy?)"),
         ("LOG_LEVEL", "key LOG_LEVEL means nothing to nsqd (did you mean log_level?)"),
         ("verbose", "key verbose means nothing to nsqd"),
+        ("version", "key version means nothing to nsqd"),
     ],
 )
 def test_a_key_that_means_nothing_is_named_in_the_log_or_refused(
