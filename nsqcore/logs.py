@@ -7,6 +7,8 @@ import logging
 import sys
 import time
 
+from nsqcore.golang import go_reason
+
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -17,6 +19,11 @@ LEVELS = {
 LONGEST_MESSAGE = 4096
 """Characters of an event's text that are logged; what peers send can be megabytes."""
 
+debugging = False
+"""Whether DEBUG lines are wanted, for places too hot to ask a logger."""
+
+_FAILURES = (OSError, EOFError)
+"""Exceptions that Go has its own words for."""
 _WORDS = {logging.CRITICAL: "FATAL"}
 _VISIBLE = {c: f"\\x{c:02x}" for c in (*range(0x20), *range(0x7F, 0xA0))}
 _VISIBLE |= {ord("\t"): "\t", ord("\n"): "\\n", ord("\r"): "\\r"}
@@ -54,7 +61,11 @@ class LogFormat(str):
 
 
 def _message(record: logging.LogRecord) -> str:
-    message = record.getMessage()
+    if isinstance(record.args, tuple) and any(isinstance(arg, _FAILURES) for arg in record.args):
+        worded = tuple(go_reason(arg) if isinstance(arg, _FAILURES) else arg for arg in record.args)
+        message = record.msg % worded
+    else:
+        message = record.getMessage()
     if len(message) > LONGEST_MESSAGE:
         return f"{message[:LONGEST_MESSAGE]}... ({len(message)} characters)"
     return message
@@ -128,8 +139,10 @@ def configure(prefix: str, level: LogLevel, form: LogFormat) -> None:
 
 def set_level(level: LogLevel) -> None:
     """Changes the level while the daemon runs; libraries stay at WARNING, for they log each request."""
+    global debugging
     root = logging.getLogger()
     root.setLevel(LEVELS[level.lower()])
+    debugging = root.level <= logging.DEBUG
     for library in ("asyncio", "aiohttp"):
         logging.getLogger(library).setLevel(max(logging.WARNING, root.level))
 

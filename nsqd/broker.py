@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nsqcore.errors import StartError
-from nsqcore.golang import go_quote
+from nsqcore.golang import go_quote, go_reason
 from nsqcore.names import is_ephemeral, valid_name
 from nsqd import metadata
 from nsqd.atomic import remove_unfinished
@@ -203,11 +203,12 @@ class Broker:
             self._leftovers = inventory(self._folder)
             self._restore(metadata.load(self._folder))
         except (OSError, Refused) as e:
-            raise StartError(str(e), metadata.LOADING) from None
+            raise StartError(go_reason(e), metadata.LOADING) from None
+        log.info("NSQ: persisting topic/channel metadata to %s", self._folder / metadata.FILE_NAME)
         try:
             metadata.store(self._folder, self._metadata())
         except OSError as e:
-            raise StartError(str(e), "persist metadata") from None
+            raise StartError(go_reason(e), "persist metadata") from None
         self._loading = False
 
     def _restore(self, topics: list[TopicMeta]) -> None:
@@ -256,7 +257,7 @@ class Broker:
         while self._stored is not None:
             done, self._stored = self._stored, None
             topics = self._metadata()
-            log.debug("NSQ: persisting topic/channel metadata to %s", self._folder / metadata.FILE_NAME)
+            log.info("NSQ: persisting topic/channel metadata to %s", self._folder / metadata.FILE_NAME)
             try:
                 await self._loop.run_in_executor(None, metadata.store, self._folder, topics)
             except OSError as e:
@@ -308,12 +309,14 @@ class Broker:
         except OSError as e:
             log.error("failed to persist metadata - %s", e)
             failures.append(e)
+        log.info("NSQ: closing topics")
         backends: list[Backend] = []
         for topic in list(self.topics.values()):  # one may be deleted while another is flushed
             log.info("TOPIC(%s): closing", topic.name)
             topic.flush(failures.append)
             backends.append(topic.backend)
             for channel in topic.channels.values():
+                log.info("CHANNEL(%s): closing", channel.name)
                 counts = channel.flush(failures.append)
                 if any(counts):
                     log.info(

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from random import shuffle
 
+from nsqcore import logs
 from nsqd.backend import Backend
 from nsqd.client import Client
+from nsqd.debug_lines import show_messages
 from nsqd.deferred import Deferred
 from nsqd.errors import EXITING, Refused
 from nsqd.frames import Batch, first_delivery, next_delivery, records_of_past, undelivered
@@ -230,6 +232,8 @@ class Channel:
         client.message_count += len(run)
         if client.timer is None:
             self._await_timeout(client)
+        if logs.debugging:
+            show_messages(client.remote_address, run)
         client.write(data)
 
     # -- out, where consumers are not alike --------------------------------------------------------

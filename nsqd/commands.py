@@ -25,6 +25,7 @@ from nsqd.commands_consume import (
 )
 from nsqd.commands_identify import auth, identify
 from nsqd.commands_publish import dpub, mpub, pub, unfinished_batch
+from nsqd.debug_lines import command_end, show_command
 from nsqd.errors import FatalError, ProtocolError
 from nsqd.parameters import text
 from nsqd.session import Session
@@ -91,6 +92,26 @@ def obey(session: Session, buf: bytes) -> int:
     return at
 
 
+def obey_aloud(session: Session, buf: bytes) -> int:
+    """As :func:`obey`, with a DEBUG line for each command."""
+    at = 0
+    for _ in range(MAX_COMMANDS):
+        end = command_end(buf, at)
+        if end < 0:
+            done = obey(session, buf[at:])
+            if session.over:
+                show_command(session.client.remote_address, buf, at)
+            return at + done
+        show_command(session.client.remote_address, buf, at)
+        done = obey(session, buf[at:end])
+        at += done
+        if session.over:
+            return len(buf)
+        if session.suspended or not done or at == len(buf):
+            break
+    return at
+
+
 COMMANDS: dict[bytes, Handler] = {
     b"IDENTIFY": identify,
     b"AUTH": auth,
@@ -115,7 +136,8 @@ def truncated(session: Session, rest: bytes) -> FatalError | None:
         return None
     what, code = ("message body", "E_BAD_MESSAGE") if command in ("PUB", "DPUB") else ("body", "E_BAD_BODY")
     if len(body) < 4:
-        return FatalError(code, f"{command} failed to read {what} size")
+        return FatalError(code, f"{command} failed to read {what} size", "unexpected EOF" if body else "EOF")
+    cause = "unexpected EOF" if len(body) > 4 else "EOF"
     if command != "MPUB":
-        return FatalError(code, f"{command} failed to read {what}")
-    return unfinished_batch(session, body) or FatalError(code, "MPUB failed to read body")
+        return FatalError(code, f"{command} failed to read {what}", cause)
+    return unfinished_batch(session, body) or FatalError(code, "MPUB failed to read body", cause)

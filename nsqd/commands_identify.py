@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from nsqd import identify as negotiation
 from nsqd.client import State
 from nsqd.errors import FatalError
@@ -30,6 +32,7 @@ def identify(session: Session, words: list[bytes], buf: bytes, at: int, end: int
     if stop > end:
         return -stop
     identity = negotiation.Identity(buf[at + 4 : stop])
+    session.note(logging.INFO, "IDENTIFY", "[%s] IDENTIFY: %s", client.remote_address, identity)
     client.settings = negotiation.negotiate(identity, options)
     granted = negotiation.upgrade(identity, options, client.upgrade, tls=session.broker.tls is not None)
     session.answer(negotiation.answer(identity, client.settings, granted, options))

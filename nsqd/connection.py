@@ -7,14 +7,16 @@ import logging
 from contextlib import suppress
 from typing import cast
 
+from nsqcore import logs
 from nsqcore.addresses import format_peer
+from nsqcore.golang import go_reason
 from nsqcore.last_words import close_gently
 from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, RESPONSE, encode_frame
 from nsqd import identify, upgrade
 from nsqd.auth_servers import AuthServers
 from nsqd.broker import Broker
 from nsqd.client import Client, State
-from nsqd.commands import LineTooLong, obey, truncated
+from nsqd.commands import LineTooLong, obey, obey_aloud, truncated
 from nsqd.in_flight import InFlight
 from nsqd.layers import Layers
 from nsqd.session import Session
@@ -145,9 +147,9 @@ class Connection(asyncio.Protocol):
     def _obey(self, data: bytes) -> None:
         session = self._session
         try:
-            done = obey(session, data)
+            done = obey(session, data) if not logs.debugging else obey_aloud(session, data)
         except LineTooLong:
-            log.error("[%s] - no end of line within the longest line, closing", self.client.remote_address)
+            session.died_of = "failed to read command - bufio: buffer full"
             session.over = True
             self._session_changed()
             return
@@ -195,14 +197,12 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
 
     def _greet(self, data: bytes) -> bool:
-        magic = data[: len(MAGIC_V2)]
-        log.info(
-            "CLIENT(%s): desired protocol magic '%s'", self.client.remote_address, magic.decode("latin-1")
-        )
+        magic, remote = data[: len(MAGIC_V2)], self.client.remote_address
+        shown = magic.decode("latin-1")
+        log.info("CLIENT(%s): desired protocol magic '%s'", remote, shown)
         if magic != MAGIC_V2:
-            log.error(
-                "client(%s) bad protocol magic '%s'", self.client.remote_address, magic.decode("latin-1")
-            )
+            log.error("client(%s) bad protocol magic '%s'", remote, shown)
+            self._session.died_of = "E_BAD_PROTOCOL"
             self._transport.write(encode_frame(ERROR, b"E_BAD_PROTOCOL"))
             self._end()
             return False
@@ -332,11 +332,12 @@ class Connection(asyncio.Protocol):
     # -- end ---------------------------------------------------------------------------------------
 
     def _no_magic(self) -> None:
-        log.info(
-            "client(%s) - no protocol magic within %.0f s, closing",
+        log.error(
+            "failed to read protocol version - client(%s) i/o timeout after %.0f s",
             self.client.remote_address,
             MAGIC_TIMEOUT_S,
         )
+        self._session.died_of = "i/o timeout"
         self.abort()
 
     def _end(self) -> None:
@@ -371,7 +372,19 @@ class Connection(asyncio.Protocol):
         """The socket is gone."""
         self._leave()
         self._connections.discard(self)
-        log.info("PROTOCOL(V2): [%s] exiting ioloop", self.client.remote_address)
+        remote = self.client.remote_address
+        if not self._greeted:
+            if not self._session.died_of:
+                # Port checks say nothing, all day long; half a magic is a mistake.
+                level, why = (logging.ERROR, "unexpected EOF") if self._have else (logging.INFO, "EOF")
+                log.log(level, "failed to read protocol version - %s", why)
+            return
+        log.info("PROTOCOL(V2): [%s] exiting ioloop", remote)
+        if self._session.died_of:
+            log.error("client(%s) - %s", remote, self._session.died_of)
+        elif exc is not None:
+            log.error("client(%s) - failed to read command - %s", remote, go_reason(exc))
+        log.info("PROTOCOL(V2): [%s] exiting messagePump", remote)
 
     def __repr__(self) -> str:
         return f"<Connection {self.client.remote_address} {State(self.client.state).name}>"

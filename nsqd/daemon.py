@@ -146,6 +146,8 @@ class Nsqd:
                 await asyncio.sleep(ANSWER_GRACE_S)
             if not await self._broker.close():
                 self.failed.set()
+        if self._serving:
+            log.info("NSQ: stopping subsystems")
         if self._statsd is not None:
             await self._statsd.close()
         await self._connections.close(CLOSE_GRACE_S)

@@ -6,8 +6,11 @@ from __future__ import annotations
 class ProtocolError(Exception):
     """A command is refused: the client gets ``CODE description`` in an error frame and may go on."""
 
-    def __init__(self, code: str, description: str = "") -> None:
+    def __init__(self, code: str, description: str = "", cause: str = "") -> None:
+        """``cause`` is for the log; of what failed, it is what the description says behind that word."""
         super().__init__(f"{code} {description}" if description else code)
+        self.code = code
+        self.cause = cause or (description.partition(" failed ")[2] if code.endswith("_FAILED") else "")
 
     @property
     def wire(self) -> bytes:

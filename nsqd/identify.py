@@ -16,6 +16,26 @@ DEFAULT_HEARTBEAT_MS = 30_000
 DEFAULT_BUFFER_SIZE = 16_384
 DEFLATE_LEVEL = 6
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+LONGEST_SHOWN = 200
+"""Characters of a value that are logged."""
+_LOGGED: dict[str, object] = {
+    "ClientID": "",
+    "Hostname": "",
+    "HeartbeatInterval": 0,
+    "OutputBufferSize": 0,
+    "OutputBufferTimeout": 0,
+    "FeatureNegotiation": False,
+    "TLSv1": False,
+    "Deflate": False,
+    "DeflateLevel": 0,
+    "Snappy": False,
+    "SampleRate": 0,
+    "UserAgent": "",
+    "MsgTimeout": 0,
+    "TopologyRegion": "",
+    "TopologyZone": "",
+}
+_WORDS_OF = re.compile("(?<=[a-z])[A-Z]")
 V = TypeVar("V", str, int, bool)
 
 
@@ -38,17 +58,32 @@ class Identity:
         """Raises FatalError ``E_BAD_BODY`` for what is not a JSON object."""
         try:
             value = json.loads(body.decode("utf-8", "replace"), parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            value = False
+        except ValueError as e:
+            at = f" at byte {e.pos}" if isinstance(e, json.JSONDecodeError) else ""
+            raise _undecodable(f"invalid JSON{at}") from None
+        except RecursionError:
+            raise _undecodable("exceeded max depth") from None
         if value is not None and not isinstance(value, dict):
-            raise _undecodable()
+            raise _undecodable("not an object")
         self._values = {go_key(key): _whole(item) for key, item in (value or {}).items() if item is not None}
+
+    def __str__(self) -> str:
+        """As the original logs it; what is left out is zero."""
+        shown = (f"{name}:{self._shown(name, zero)}" for name, zero in _LOGGED.items())
+        return f"{{{' '.join(shown)}}}"
+
+    def _shown(self, name: str, zero: object) -> str:
+        key = _WORDS_OF.sub(r"_\g<0>", name).lower().lstrip("_")
+        value = self._values.get("tls_v1" if name == "TLSv1" else key, zero)
+        if isinstance(value, bool):
+            return str(value).lower()
+        return value[:LONGEST_SHOWN] if isinstance(value, str) else str(value)[:LONGEST_SHOWN]
 
     def get(self, key: str, default: V) -> V:
         """The value of ``key`` if it is there; raises FatalError when it has another type than ``default``."""
         value = self._values.get(key, default)
         if type(value) is not type(default) or not _fits_int64(value):
-            raise _undecodable()
+            raise _undecodable(f"cannot unmarshal {key}")
         return value
 
 
@@ -65,8 +100,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _undecodable() -> FatalError:
-    return FatalError("E_BAD_BODY", "IDENTIFY failed to decode JSON body")
+def _undecodable(why: str) -> FatalError:
+    return FatalError("E_BAD_BODY", "IDENTIFY failed to decode JSON body", why)
 
 
 def _invalid(what: str, value: int) -> FatalError:
@@ -116,7 +151,7 @@ def negotiate(identity: Identity, options: Options) -> Settings:
         raise _invalid("output buffer size", size)
 
     if not -(1 << 31) <= asked.sample_rate < 1 << 31:
-        raise _undecodable()
+        raise _undecodable("out of range")
     if not 0 <= asked.sample_rate <= 99:
         raise _invalid("sample rate", asked.sample_rate)
 

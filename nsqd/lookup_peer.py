@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from random import uniform
 
 from nsqcore.addresses import parse_host_port
+from nsqcore.golang import go_reason
 from nsqcore.wire.lookup import MAGIC_V1, PING, SIZE, encode_identify, encode_register
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class LookupPeer:
         self._max_answer = max_answer
         self._commands: asyncio.Queue[bytes] = asyncio.Queue()
         self._connected = False
+        self._complaint, self._complained = "", 0.0
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"nsqlookupd {address}")
         self.known = asyncio.Event()
         """Set when the first connection succeeded or failed."""
@@ -58,12 +61,14 @@ class LookupPeer:
     async def _run(self) -> None:
         retry = FIRST_RETRY_S
         while True:
+            if not self._complaint:
+                log.info("LOOKUP connecting to %s", self.address)
             try:
                 async with asyncio.timeout(TIMEOUT_S):
                     host, port = parse_host_port(self.address)
                     reader, writer = await asyncio.open_connection(host, port)
             except (OSError, ValueError) as e:
-                log.error("LOOKUPD(%s): ERROR connecting - %s", self.address, str(e) or "timed out")
+                self._complain(f"connecting - {self._dialled(e)}")
                 self.known.set()
             else:
                 try:
@@ -71,13 +76,28 @@ class LookupPeer:
                     retry = FIRST_RETRY_S
                     await self._follow(reader, writer)
                 except (OSError, ValueError, EOFError) as e:
-                    log.error("LOOKUPD(%s): ERROR %s - %s", self.address, type(e).__name__, e)
+                    self._complain(go_reason(e))
                 finally:
                     self._connected = False
                     self.known.set()
                     writer.close()
             await asyncio.sleep(retry * uniform(0.5, 1.0))
             retry = min(2 * retry, LAST_RETRY_S)
+
+    def _dialled(self, error: OSError | ValueError) -> str:
+        if isinstance(error, socket.gaierror):
+            return f"dial tcp: lookup {self.address.rpartition(':')[0]}: {go_reason(error)}"
+        if isinstance(error, OSError):
+            return f"dial tcp {self.address}: connect: {go_reason(error)}"
+        return f"dial tcp: {error}"
+
+    def _complain(self, why: str) -> None:
+        """Logs what is wrong: the same again only after a while, however often it is tried."""
+        now = asyncio.get_running_loop().time()
+        again = why == self._complaint and now - self._complained < PING_S
+        log.log(logging.DEBUG if again else logging.ERROR, "LOOKUPD(%s): %s", self.address, why)
+        if not again:
+            self._complaint, self._complained = why, now
 
     async def _introduce(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(MAGIC_V1 + encode_identify(self._identity()))
@@ -88,6 +108,7 @@ class LookupPeer:
         if not self.http_address:
             log.error("LOOKUPD(%s): no broadcast address", self.address)
         log.info("LOOKUPD(%s): peer info %s", self.address, answer.decode("utf-8", "replace"))
+        self._complaint = ""
         while not self._commands.empty():
             self._commands.get_nowait()
         self._connected = True  # from here on, changes are queued behind what is registered now

@@ -47,6 +47,9 @@ class Lookups:
 
     def connect(self, addresses: Iterable[str]) -> None:
         """Begins to register with these."""
+        addresses = dict.fromkeys(addresses)
+        for address in addresses:
+            log.info("LOOKUP(%s): adding peer", address)
         self._peers += [
             LookupPeer(
                 address,
@@ -54,7 +57,7 @@ class Lookups:
                 registrations=self._registrations,
                 max_answer=self._options.max_body_size,
             )
-            for address in dict.fromkeys(addresses)
+            for address in addresses
         ]
 
     def _registrations(self) -> list[tuple[str, str]]:
@@ -86,6 +89,8 @@ class Lookups:
 
     def _tell(self, command: bytes) -> None:
         for peer in self._peers:
+            kind = "channel" if b" " in command.partition(b" ")[2] else "topic"
+            log.info("LOOKUPD(%s): %s %s", peer.address, kind, command.rstrip().decode())
             peer.send(command)
 
     # -- channels of a new topic -------------------------------------------------------------------

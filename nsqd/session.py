@@ -55,6 +55,9 @@ class Session:
         """A command is still at work: the bytes behind it have to wait."""
         self.over = False
         """A fatal error was answered, or has to be: no more commands."""
+        self.died_of = ""
+        """That error, for the log."""
+        self._noted: set[str] = set()
         self.upgrade: Upgrade | None = None
         """Layers that were granted, until the connection begins to put them under the protocol."""
         self.auth: Auth | None = None
@@ -109,15 +112,24 @@ class Session:
 
     def refuse(self, error: ProtocolError) -> None:
         """An error frame, in its turn; a fatal one is the last answer."""
-        # A lost lease is daily life, and a client can provoke a million of them: no ERROR line for each.
-        level = logging.ERROR if isinstance(error, FatalError) else logging.DEBUG
-        log.log(
-            level, "[%s] - %s", self.client.remote_address, error.wire.decode("utf-8", "backslashreplace")
-        )
+        shown = error.wire.decode("utf-8", "backslashreplace")
+        cause = f" - {error.cause}" if error.cause else ""
+        self.note(logging.ERROR, error.code, "[%s] - %s%s", self.client.remote_address, shown, cause)
         self._add(encode_frame(ERROR, error.wire))
         if isinstance(error, FatalError):
+            self.died_of = shown
             self.over = True
             self._changed()
+
+    def note(self, level: int, kind: str, text: str, *values: object) -> None:
+        """Logs one event of each kind at ``level``, and more of that kind at DEBUG.
+
+        A lost lease is daily life, and a client can provoke a million of them: no ERROR line for each.
+        """
+        if kind in self._noted:
+            level = logging.DEBUG
+        self._noted.add(kind)
+        log.log(level, text, *values)
 
     def answer_publish(self, ticket: Ticket | None, command: str, count: int = 1) -> None:
         """OK for ``count`` publishes: at once, or when their ticket is done."""
@@ -153,11 +165,8 @@ class Session:
                 break
             elif first[0].error is not None:
                 held.clear()
-                command, error = first[1], first[0].error
-                self.answers.append(
-                    encode_frame(ERROR, f"E_{command}_FAILED {command} failed {go_error(error)}".encode())
-                )
-                self.over = True
+                command, why = first[1], go_error(first[0].error)
+                self.refuse(FatalError(f"E_{command}_FAILED", f"{command} failed {why}"))
                 break
             else:
                 self.answers.append(OK_FRAME * first[2])

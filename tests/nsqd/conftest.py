@@ -13,6 +13,7 @@ import pytest_asyncio
 import uvloop
 
 from tests.support.nsqd import Node
+from tests.support.processes import DaemonProcess, spawn
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,3 +34,13 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     """A nsqd with its default options."""
     async with Node(tmp_path) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def quiet_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """A nsqd process that a module's tests share, one after another."""
+    folder = tmp_path_factory.mktemp("data")
+    with spawn(
+        "nsqd", "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", f"--data-path={folder}"
+    ) as daemon:
+        yield daemon

@@ -268,7 +268,7 @@ async def test_an_address_that_is_none_is_an_error_in_the_log_and_nothing_more(
         await node.publish("t", b"x")
         await eventually(lambda: node.topic("t").started)
         assert (
-            "LOOKUPD(nonsense): ERROR connecting - address nonsense: missing port in address"
+            "LOOKUPD(nonsense): connecting - dial tcp: address nonsense: missing port in address"
             in caplog.messages
         )
 
