@@ -272,7 +272,7 @@ async def test_a_client_that_leaves_meanwhile_takes_its_query_along(
     server.answering.set()
     await eventually(lambda: server._waiting == 0)
     assert b"t" not in node.broker.topics
-        assert not [r for r in caplog.records if r.levelname == "ERROR" and "reset by peer" not in r.getMessage()]
+    assert not [r for r in caplog.records if r.levelname == "ERROR" and "reset by peer" not in r.getMessage()]
 
 
 async def test_a_client_that_only_ended_its_side_gets_its_answer(node: Node, server: AuthServer) -> None:
