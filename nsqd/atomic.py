@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from secrets import randbelow
@@ -19,8 +20,8 @@ def remove_unfinished(folder: Path) -> None:
             path.unlink()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes beside, fsyncs, renames, fsyncs the folder. Blocks; raises OSError and leaves no rest behind.
+def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Writes the data, or its pieces, beside, fsyncs, renames, fsyncs the folder. Blocks; raises OSError and leaves no rest behind.
 
     The name beside is the original's, ``<name>.<number>.tmp``.
     """
@@ -29,7 +30,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with open(fd, "wb", closefd=False) as file:
-                file.write(data)
+                file.writelines((data,) if isinstance(data, bytes) else data)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -38,7 +39,12 @@ def write_atomically(path: Path, data: bytes) -> None:
         with suppress(OSError):
             beside.unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Has the folder's own list of names survive a loss of power. Blocks; raises OSError."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     except OSError as e:

@@ -13,6 +13,10 @@ Stored = Callable[[OSError | None], None]
 """Called once when an append is on disk (None) or failed (why)."""
 
 
+DueMessage = tuple[float, bytes]
+"""When a deferred message is due, loop time, and its past frame."""
+
+
 class Taken(NamedTuple):
     """Messages taken from a backend."""
 
@@ -44,6 +48,15 @@ class Backend(Protocol):
 
     def settle(self, positions: range) -> None:
         """The messages there are done with, for ever."""
+
+    def restored(self, now: float) -> list[DueMessage]:
+        """What the last life had deferred and not delivered, by time; asked once, first. ``now`` is the loop's time."""
+
+    def handed_on(self, until: float) -> bool:
+        """Restored messages that are due before ``until`` need not be kept any more; returns whether others are left."""
+
+    def defer(self, messages: Sequence[DueMessage], now: float, stored: Stored) -> None:
+        """Takes what is deferred at the end, to be stored by :meth:`close` at the latest."""
 
     def sync(self) -> None:
         """Asks for what is written to survive a loss of power soon; does not wait for it."""
@@ -78,6 +91,19 @@ class NullBackend:
 
     def settle(self, positions: range) -> None:
         """Nothing to do."""
+
+    def restored(self, now: float) -> list[DueMessage]:
+        """Nothing."""
+        return []
+
+    def handed_on(self, until: float) -> bool:
+        """Nothing is left."""
+        return False
+
+    def defer(self, messages: Sequence[DueMessage], now: float, stored: Stored) -> None:
+        """Drops them."""
+        self.dropped += len(messages)
+        stored(None)
 
     def sync(self) -> None:
         """Nothing to do."""

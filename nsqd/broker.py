@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from nsqcore.errors import StartError
 from nsqcore.golang import go_quote, go_reason
@@ -27,7 +27,7 @@ from nsqd.locality import EXPERIMENT, Locality
 from nsqd.message_queue import Budget
 from nsqd.metadata import TopicMeta
 from nsqd.options import Options
-from nsqd.segments import inventory
+from nsqd.segments import NOTHING, Left, inventory
 from nsqd.topic import Topic
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Broker:
             else None
         )
         self._folder = Path(options.data_path or ".")
-        self._leftovers: dict[str, list[int]] = {}
+        self._leftovers: dict[str, Left] = {}
         self._loop = asyncio.get_running_loop()
         self._stored: asyncio.Event | None = None  # set when the metadata write now due is done
         self._storing: asyncio.Task[None] | None = None
@@ -180,14 +180,15 @@ class Broker:
                 grown=grown,
                 max_bytes_per_file=self.options.max_bytes_per_file,
                 sync_every=self.options.sync_every,
-                segments=self._leftovers.get(name, ()),
+                left=self._leftovers.get(name, NOTHING),
+                portable=self.options.portable_exit,
             )
         except OSError as e:
             raise Refused(go_error(e)) from e
         self._leftovers.pop(name, None)  # only now: who failed to read them must not be taken for a new queue
         return queue
 
-    def discard(self, messages: deque[bytes]) -> None:
+    def discard(self, messages: deque[Any]) -> None:
         """Lets go of many messages without holding up the loop."""
         for _ in range(min(len(messages), DISCARD_RUN)):
             messages.pop()

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 from random import shuffle
+from typing import Any
 
 from nsqcore import logs
 from nsqd.backend import Backend
@@ -44,7 +45,7 @@ class Channel:
         budget: Budget,
         make_backend: Callable[[Callable[[], None]], Backend],
         emptied: Callable[[Channel], None],
-        discard: Callable[[deque[bytes]], None],
+        discard: Callable[[deque[Any]], None],
         latency: Latency | None = None,
         locality: Locality | None = None,
     ) -> None:
@@ -80,6 +81,10 @@ class Channel:
         self._timer: asyncio.TimerHandle | None = None
         self._emptied = emptied
         self._discard = discard
+        restored = self.backend.restored(self._loop.time())
+        self._restored = bool(restored)  # some of the deferred messages are kept by the backend, too
+        for due, past in restored:
+            self._defer(past, due)
 
     def __repr__(self) -> str:
         return f"<Channel {self.topic_name}:{self.name} depth={self.depth} consumers={len(self.clients)}>"
@@ -135,10 +140,13 @@ class Channel:
     def _take_due(self) -> None:
         self._timer = None
         # The loop's timers tick in milliseconds: what is due within this one is taken with it.
-        self.returned.extend(self.deferred.due(self._loop.time() + 0.001, DUE_RUN))
+        until = self._loop.time() + 0.001
+        self.returned.extend(self.deferred.due(until, DUE_RUN))
         due = self.deferred.next_due()
         if due is not None:
             self._await_deferred(due)
+        if self._restored:
+            self._restored = self.backend.handed_on(until if due is None else min(until, due))
         self.wake()
 
     # -- out ---------------------------------------------------------------------------------------
@@ -413,7 +421,8 @@ class Channel:
         self._discard(returned)
         self._declined = None
         self._tidy()
-        self._discard(deque(past for _, past in self.deferred.take_all()))
+        self._discard(self.deferred.drop())
+        self._restored = False
         for client in self.clients:
             client.in_flight.clear()
             self._hungry[client] = None
@@ -437,16 +446,18 @@ class Channel:
 
         in_flight = [frame for client in self.clients for frame in client.in_flight.clear()]
         self._leave()
-        deferred = [past for _, past in self.deferred.take_all()]
+        deferred = self.deferred.take_all()
         declined = [undelivered(frame) for frame in self._declined or ()]
         waiting = len(self.queue.memory) + len(declined) + len(self.returned)
         counts = (waiting, len(in_flight), len(deferred))
         self.queue.flush(failed)
-        past = iter([*declined, *self.returned, *in_flight, *deferred])
+        past = iter([*declined, *self.returned, *in_flight])
         self.returned.clear()
         self._declined = None
         while run := list(islice(past, FLUSH_RUN)):
             self.backend.append(records_of_past(run), stored)
+        if deferred:
+            self.backend.defer(deferred, self._loop.time(), stored)
         return counts
 
     def _leave(self) -> None:

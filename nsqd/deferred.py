@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from heapq import heappop, heappush
 from itertools import count
 
@@ -35,6 +36,11 @@ class Deferred:
         while heap and heap[0][0] <= now and len(found) < limit:
             found.append(heappop(heap)[2])
         return found
+
+    def drop(self) -> deque[tuple[float, int, bytes]]:
+        """Takes out everything, in no order, for the caller to let go of in slices."""
+        dropped, self._heap = deque(self._heap), []
+        return dropped
 
     def take_all(self) -> list[tuple[float, bytes]]:
         """Takes out everything: (due, past frame) in the order of the times."""

@@ -44,7 +44,10 @@ class Disk:
         """Does this turn's writes."""
         writes, self._writes = self._writes, []
         for write in writes:
-            write()
+            try:  # what goes wrong in one queue must not cost the others their turn
+                write()
+            except Exception:
+                log.exception("DISK: a write failed")
 
     def sync_within_timeout(self, sync: Callable[[], None]) -> None:
         """Calls ``sync`` once before the sync timeout is over; one timer serves all queues."""
@@ -60,6 +63,10 @@ class Disk:
     def later(self, again: Callable[[], None]) -> None:
         """Calls ``again`` after a pause."""
         self._loop.call_later(RETRY_S, again)
+
+    def next_turn(self, again: Callable[[], None]) -> None:
+        """Calls ``again`` when others had their turn."""
+        self._loop.call_soon(again)
 
     def run(self, job: Callable[[], object], done: Callable[[OSError | None], None] | None = None) -> None:
         """Runs ``job`` on the disk thread; ``done`` is told in the loop. Without it, errors are logged."""

@@ -241,6 +241,21 @@ def records_of_past(frames: Iterable[bytes]) -> list[bytes]:
     return [_U32.pack(len(f) - 8) + f[8:] for f in frames]
 
 
+def payload_of_past(past: bytes) -> bytes:
+    """A past frame from its timestamp on: a disk record without its length."""
+    return past[8:]
+
+
+def past_of_payload(payload: bytes) -> bytes:
+    """The past frame of such bytes."""
+    return _SIZE_AND_TYPE.pack(len(payload) + 4, MESSAGE) + payload
+
+
+def record_of_payload(payload: bytes) -> bytes:
+    """The disk record of such bytes."""
+    return _U32.pack(len(payload)) + payload
+
+
 def frame_of_record(record: bytes) -> bytes:
     """The frame to send of a disk record (its length field included)."""
     if record[12:14] == _NEVER:

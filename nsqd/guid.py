@@ -37,3 +37,8 @@ class Ids:
             self.prefix = b"%013x" % (self._tick << 10 | self._node)
             self.until = self._tick + 1 + EPOCH << 20
         return self.sequence
+
+
+def made_at(name: bytes) -> int:
+    """When an id says that it was made, Unix ns; ``name`` is its 16 hex digits."""
+    return (int(name, 16) >> 22) + EPOCH << 20

@@ -25,7 +25,8 @@ class Recovered(NamedTuple):
     as_stored: bool
 
 
-_START = Position(0, 0)
+START = Position(0, 0)
+"""Of a queue that never was."""
 
 
 def recover(files: QueueFiles, segments: Sequence[int]) -> Recovered:
@@ -33,26 +34,26 @@ def recover(files: QueueFiles, segments: Sequence[int]) -> Recovered:
 
     Raises OSError when something is there that can't be read.
     """
-    read = _START
+    read = START
     try:
         depth, read, write = files.load_positions()
     except FileNotFoundError:
         if not segments:
-            return Recovered(0, _START, _START, as_stored=True)
+            return Recovered(0, START, START, as_stored=True)
         log.warning("DISKQUEUE(%s) no position file: reading from segment %d on", files.name, segments[0])
     except ValueError as e:
         log.error("DISKQUEUE(%s) failed to retrieveMetaData - %s", files.name, e)
     else:
         size = files.size(write.file)
         misplaced = read.offset > files.size(read.file)
-        if size == write.offset and not misplaced and _fits(depth, read, write, segments):
+        if size == write.offset and not misplaced and fits(depth, read, write, segments):
             return Recovered(depth, read, write, as_stored=True)
         log.warning(
             "DISKQUEUE(%s) metadata writePos %d %s file size of %d, skipping to new file",
             files.name, write.offset, "<" if write.offset < size else "does not go with", size,
         )  # fmt: skip
         if read > write:
-            read = _START
+            read = START
         elif misplaced:
             read = Position(read.file, 0)
     write = Position(segments[-1] + 1 if segments else 0, 0)
@@ -62,7 +63,8 @@ def recover(files: QueueFiles, segments: Sequence[int]) -> Recovered:
     return Recovered(count_messages(files, left, read), read, write, as_stored=False)
 
 
-def _fits(depth: int, read: Position, write: Position, segments: Sequence[int]) -> bool:
+def fits(depth: int, read: Position, write: Position, segments: Sequence[int]) -> bool:
+    """Whether a queue of these segments may stand there."""
     last = segments[-1] if segments else -1
     if read == write:
         return depth == 0 and last <= write.file

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -16,9 +18,11 @@ from typing import NamedTuple
 
 from nsqd.atomic import write_atomically
 from nsqd.frames import RECORD_OVERHEAD
+from nsqd.salvage import WINDOW, next_record
 
 _I32 = Struct(">i")
 _COUNT_CHUNK = 1 << 20
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _META = re.compile(rb"(-?\d+)\n(\d+),(\d+)\n(\d+),(\d+)\n")
 
 
@@ -37,6 +41,8 @@ class QueueFiles:
         self._folder = folder
         self._prefix = f"{name}.diskqueue."
         self._meta = folder / f"{self._prefix}meta.dat"
+        self.deferred_path = folder / f"{self._prefix}deferred.dat"
+        """Of the file of deferred messages."""
 
     def path(self, number: int) -> Path:
         """The segment of that number."""
@@ -95,15 +101,26 @@ class QueueFiles:
             with suppress(OSError):
                 self.remove(number)
 
-    def set_aside(self, number: int) -> Path:
-        """Renames a damaged segment to ``.bad``, never over another one."""
-        path = self.path(number)
+    def keep_as_bad(self, path: Path) -> Path:
+        """Gives a damaged file a second name, ``.bad``, under which its bytes stay; never that of another file.
+
+        Raises OSError.
+        """
         for n in count():
             bad = Path(f"{path}.bad{f'.{n}' if n else ''}")
-            if not bad.exists():
-                with suppress(FileNotFoundError):
-                    path.rename(bad)
-                return bad
+            with suppress(FileNotFoundError):
+                if bad.samefile(path):
+                    return bad
+                continue
+            try:
+                os.link(path, bad)
+            except FileNotFoundError:  # removed by somebody, but still open
+                pass
+            except OSError as e:
+                if e.errno not in _NO_LINKS:
+                    raise
+                shutil.copyfile(path, bad)
+            return bad
         raise AssertionError("unreachable")
 
     def has_positions(self) -> bool:
@@ -128,19 +145,34 @@ class QueueFiles:
         self._meta.unlink(missing_ok=True)
 
 
-_SEGMENT = re.compile(r"(.+)\.diskqueue\.(\d{6,})\.dat")
+_LEFT = re.compile(r"(.+)\.diskqueue\.(?:(\d{6,})|deferred)\.dat")
 
 
-def inventory(folder: Path) -> dict[str, list[int]]:
-    """The segments in ``folder``: their numbers in order, by the name of their queue."""
-    found: dict[str, list[int]] = {}
+class Left(NamedTuple):
+    """What an earlier life left of a queue."""
+
+    segments: Sequence[int] = ()
+    """Their numbers, in order."""
+    deferred: bool = False
+    """Whether there is a file of deferred messages."""
+
+
+NOTHING = Left()
+
+
+def inventory(folder: Path) -> dict[str, Left]:
+    """What is in ``folder``, by the name of its queue. Raises OSError."""
+    segments: dict[str, list[int]] = {}
+    deferred: set[str] = set()
     for path in folder.iterdir():
-        match = _SEGMENT.fullmatch(path.name)
+        match = _LEFT.fullmatch(path.name)
         if match:
-            found.setdefault(match[1], []).append(int(match[2]))
-    for numbers in found.values():
-        numbers.sort()
-    return found
+            numbers = segments.setdefault(match[1], [])
+            if match[2]:
+                numbers.append(int(match[2]))
+            else:
+                deferred.add(match[1])
+    return {name: Left(sorted(numbers), name in deferred) for name, numbers in segments.items()}
 
 
 def write_at(fd: int, data: bytes, offset: int) -> None:
@@ -154,27 +186,41 @@ def write_at(fd: int, data: bytes, offset: int) -> None:
 
 
 def count_records(path: Path, start: int) -> int:
-    """Whole records in a segment from ``start`` on, up to its end or to the first that can't be one.
+    """Whole records in a segment from ``start`` on; damage is passed over as in reading.
 
     0 when there is no such file; raises OSError.
     """
-    total, at = 0, start
     try:
         file = path.open("rb", buffering=0)
     except FileNotFoundError:
         return 0
     with file:
-        end = file.seek(0, os.SEEK_END)
-        while end - at >= 4:
-            file.seek(at)
-            chunk, place = file.read(_COUNT_CHUNK), 0
-            while len(chunk) - place >= 4:
-                (length,) = _I32.unpack_from(chunk, place)
-                if length < RECORD_OVERHEAD or at + place + 4 + length > end:
-                    return total
-                total += 1
-                place += 4 + length
-            if not place:
+        fd, end = file.fileno(), file.seek(0, os.SEEK_END)
+        total, at = 0, start
+        while True:
+            more, at = _count_run(fd, at, end)
+            total += more
+            found, at = None, at + 1
+            while found is None and at < end:
+                found = next_record(fd, at, end)
+                at += WINDOW
+            if found is None:
                 return total
-            at += place
-    return total
+            at = found
+
+
+def _count_run(fd: int, at: int, end: int) -> tuple[int, int]:
+    """Records from ``at`` up to the end or to the first that can't be one: how many, and where that is."""
+    total = 0
+    while end - at >= 4:
+        chunk, place = os.pread(fd, _COUNT_CHUNK, at), 0
+        while len(chunk) - place >= 4:
+            (length,) = _I32.unpack_from(chunk, place)
+            if length < RECORD_OVERHEAD or at + place + 4 + length > end:
+                return total, at + place
+            total += 1
+            place += 4 + length
+        if not place:
+            break
+        at += place
+    return total, at

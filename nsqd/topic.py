@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from math import inf
+from typing import Any
 
 from nsqd.backend import Backend
 from nsqd.channel import Channel
 from nsqd.errors import EXITING, Refused
-from nsqd.frames import FRAME_OVERHEAD, Batch, records_of_past
+from nsqd.frames import FRAME_OVERHEAD, Batch
 from nsqd.message_queue import Budget, MessageQueue
 from nsqd.ticket import Ticket
 
@@ -33,7 +35,7 @@ class Topic:
         limit: int,
         budget: Budget,
         make_backend: Callable[[Callable[[], None]], Backend],
-        discard: Callable[[deque[bytes]], None],
+        discard: Callable[[deque[Any]], None],
     ) -> None:
         """Parameters as of :class:`Channel`; the topic begins not started: call :meth:`start`."""
         self.name = name
@@ -51,6 +53,8 @@ class Topic:
         self._direct: list[Channel] = []  # the channels, while nothing keeps messages from them; else empty
         self._draining = False
         self._put_since_drain = 0
+        self.deferred += self.backend.restored(self._loop.time())
+        self._restored = bool(self.deferred)  # some of them are kept by the backend, too
 
     def __repr__(self) -> str:
         return f"<Topic {self.name} depth={self.depth} channels={list(self.channels)}>"
@@ -147,6 +151,8 @@ class Topic:
             for channel in channels:
                 channel.put_deferred(past, due)
         self.deferred.clear()
+        if self._restored:
+            self._restored = self.backend.handed_on(inf)
         count = max(DRAIN_RUN, 2 * self._put_since_drain)
         self._put_since_drain = 0
         queue = self.queue
@@ -192,5 +198,5 @@ class Topic:
 
         self.queue.flush(failed)
         if self.deferred:
-            self.backend.append(records_of_past([past for _, past in self.deferred]), stored)
-            self.deferred.clear()
+            self.backend.defer(self.deferred, self._loop.time(), stored)
+            self.deferred = []

@@ -74,7 +74,7 @@ class FailsAfterOpen:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def write(self, _: bytes) -> int:
+    def writelines(self, _: object) -> int:
         return failing()
 
 

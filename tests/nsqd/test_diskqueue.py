@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nsqd.diskqueue import READ_CHUNK
+from nsqd.segment_reader import READ_CHUNK
 from tests.support.disk import OVERHEAD, Rig, record
 
 A, B, C, D = (letter * 10 for letter in (b"a", b"b", b"c", b"d"))
@@ -32,7 +32,7 @@ def test_a_record_is_a_length_then_timestamp_attempts_id_and_body(rig: Rig) -> N
     rig.put(queue, b"hello")
     assert rig.segment(0).read_bytes() == (
         b"\x00\x00\x00\x1f"  # 26 + 5
-        b"\x01\x02\x03\x04\x05\x06\x07\x08"
+        b"\x17\x02\x03\x04\x05\x06\x07\x08"
         b"\x00\x00"
         b"0000000000000000"
         b"hello"
@@ -44,9 +44,9 @@ def test_a_frame_counts_the_delivery_to_come(rig: Rig) -> None:
     queue.append([record(b"x", attempts=0), record(b"y", attempts=3, number=0xABC)], lambda _: None)
     rig.disk.write_now()
     first, second = queue.take(2, 1000).frames
-    assert first == b"\0\0\0\x1f" + b"\0\0\0\2" + b"\1\2\3\4\5\6\7\x08" + b"\0\1" + b"0" * 16 + b"x"
+    assert first == b"\0\0\0\x1f" + b"\0\0\0\2" + b"\x17\2\3\4\5\6\7\x08" + b"\0\1" + b"0" * 16 + b"x"
     assert (
-        second == b"\0\0\0\x1f" + b"\0\0\0\2" + b"\1\2\3\4\5\6\7\x08" + b"\0\4" + b"0000000000000abc" + b"y"
+        second == b"\0\0\0\x1f" + b"\0\0\0\2" + b"\x17\2\3\4\5\6\7\x08" + b"\0\4" + b"0000000000000abc" + b"y"
     )
 
 

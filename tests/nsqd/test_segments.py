@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsqd import segments
-from nsqd.segments import Position, QueueFiles, count_records, inventory, write_at
+from nsqd.segments import Left, Position, QueueFiles, count_records, inventory, write_at
 from tests.support.disk import record
 
 
@@ -54,12 +55,16 @@ def test_a_folder_tells_which_segments_there_are(tmp_path: Path) -> None:
         "x.diskqueue.y.diskqueue.000005.dat",
         ".diskqueue.000006.dat",
         "nsqd.dat",
+        "a:b.diskqueue.deferred.dat",
+        "late.diskqueue.deferred.dat",
+        "gone.diskqueue.deferred.dat.bad",
     ):
         (tmp_path / name).touch()
     assert inventory(tmp_path) == {
-        "a": [2, 10, 1_000_000],
-        "a:b": [0],
-        "x.diskqueue.y": [5],
+        "a": Left([2, 10, 1_000_000]),
+        "a:b": Left([0], deferred=True),
+        "x.diskqueue.y": Left([5]),
+        "late": Left([], deferred=True),
     }
     assert QueueFiles(tmp_path, "a").numbers(0, 999) == [2, 10]
     assert QueueFiles(tmp_path, "a").numbers(10, 10**9) == [10, 1_000_000]
@@ -86,7 +91,28 @@ def test_cutting_and_removing_what_is_gone_is_fine(files: QueueFiles) -> None:
     files.remove(3)
     files.discard(range(5))
     files.remove_all(range(5))
-    assert files.set_aside(3).name == "t:c.diskqueue.000003.dat.bad"
+    assert files.keep_as_bad(files.path(3)).name == "t:c.diskqueue.000003.dat.bad"
+
+
+def test_what_is_kept_as_bad_is_kept_once_and_over_nothing_else(files: QueueFiles) -> None:
+    path = files.path(0)
+    Path(f"{path}.bad").write_bytes(b"earlier")
+    path.write_bytes(b"damaged")
+    bad = files.keep_as_bad(path)
+    assert files.keep_as_bad(path) == bad
+    path.unlink()
+    assert (Path(f"{path}.bad").read_bytes(), bad.read_bytes()) == (b"earlier", b"damaged")
+
+
+def test_where_files_have_one_name_only_a_copy_is_kept(
+    files: QueueFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    files.path(0).write_bytes(b"damaged")
+    assert files.keep_as_bad(files.path(0)).read_bytes() == b"damaged"
 
 
 def test_discarding_goes_on_where_one_can_t_be_removed(files: QueueFiles) -> None:

@@ -369,13 +369,11 @@ class Model:
         self.topics = {name: t for name, t in self.topics.items() if not is_ephemeral(name)}
         for topic in self.topics.values():
             topic.messages = topic.size = 0
-            topic.line.restart(topic.deferred)
-            topic.deferred.clear()
+            topic.line.restart(())
             topic.channels = {n: c for n, c in topic.channels.items() if not is_ephemeral(n)}
             for channel in topic.channels.values():
-                channel.line.restart([*channel.returned, *channel.flights, *channel.deferred])
+                channel.line.restart([*channel.returned, *channel.flights])
                 channel.returned.clear()
                 channel.flights.clear()
-                channel.deferred.clear()
                 channel.clients.clear()
                 channel.messages = channel.requeues = channel.timeouts = 0

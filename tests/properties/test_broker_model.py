@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from nsqd import channel, diskqueue, message_queue, topic
+from nsqd import channel, message_queue, segment_reader, topic
 from nsqd.broker import Broker
 from tests.properties.broker_model import Model
 from tests.properties.dialogue import Command
@@ -248,6 +248,6 @@ def test_on_a_budget_and_in_slices() -> None:
         patch.multiple(channel, MAX_RUN=2, MAX_RUN_BYTES=100, DUE_RUN=2, FLUSH_RUN=2),
         patch.multiple(message_queue, FLUSH_RUN=2),
         patch.multiple(topic, DRAIN_RUN=2, DRAIN_BYTES=100),
-        patch.multiple(diskqueue, READ_CHUNK=64),
+        patch.multiple(segment_reader, READ_CHUNK=64),
     ):
         run_state_machine_as_test(OnABudget, settings=examples(500, steps=40))

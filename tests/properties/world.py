@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 from nsqcore.durations import NS_PER_S, Duration
 from nsqcore.wire.commands import NOP
@@ -32,6 +33,7 @@ from tests.support.disk import Rig
 
 LONGEST_S = 3.0
 HEARTBEAT_S = 30.0
+SINCE_1970 = 1_700_000_000.0
 _HEARTBEAT_FRAME = encode_frame(RESPONSE, HEARTBEAT)
 
 
@@ -165,14 +167,15 @@ class World:
         self.loop.stall(False)
         for peer in self.peers:
             peer.model.doomed = True
-        assert self.loop.complete(self.broker.close()), "something could not be stored"
-        for peer in self.peers:
-            self.loop.perform(peer.transport.lose)
-        self.log.clear()
-        self.peers.clear()
-        self.model.restart()
-        self._check_folder()
-        self.broker = self.loop.perform(self._open)
+        with patch("time.time_ns", lambda: round((self.loop.time() + SINCE_1970) * 1e9)):
+            assert self.loop.complete(self.broker.close()), "something could not be stored"
+            for peer in self.peers:
+                self.loop.perform(peer.transport.lose)
+            self.log.clear()
+            self.peers.clear()
+            self.model.restart()
+            self._check_folder()
+            self.broker = self.loop.perform(self._open)
         self._settle()
         self._compare()
 

@@ -23,17 +23,17 @@ from struct import pack
 from types import TracebackType
 from typing import Self
 
-from nsqd import diskqueue
+from nsqd import segment_writer
 from nsqd.disk import Disk
 from nsqd.diskqueue import DiskQueue
-from nsqd.segments import inventory
+from nsqd.segments import NOTHING, inventory
 
 Job = tuple[Callable[[], object], Callable[[OSError | None], None] | None]
 OVERHEAD = 30
 """Bytes of a record that are not body, its length included."""
 
 
-def record(body: bytes, *, attempts: int = 0, timestamp: int = 0x0102030405060708, number: int = 0) -> bytes:
+def record(body: bytes, *, attempts: int = 0, timestamp: int = 0x1702030405060708, number: int = 0) -> bytes:
     """A disk record by hand: length, timestamp, attempts, id, body."""
     return pack(">iqH16s", len(body) + 26, timestamp, attempts, b"%016x" % number) + body
 
@@ -53,6 +53,7 @@ class ManualDisk(Disk):
         self.jobs: deque[Job] = deque()
         self.timers: list[Callable[[], None]] = []
         self.retries: list[Callable[[], None]] = []
+        self.turns: list[Callable[[], None]] = []
 
     def write_soon(self, write: Callable[[], None]) -> None:
         self.writes.append(write)
@@ -66,6 +67,9 @@ class ManualDisk(Disk):
 
     def later(self, again: Callable[[], None]) -> None:
         self.retries.append(again)
+
+    def next_turn(self, again: Callable[[], None]) -> None:
+        self.turns.append(again)
 
     def run(self, job: Callable[[], object], done: Callable[[OSError | None], None] | None = None) -> None:
         self.jobs.append((job, done))
@@ -89,6 +93,12 @@ class ManualDisk(Disk):
         for sync in timers:
             sync()
 
+    def turn(self) -> None:
+        """The next turn of the loop has come."""
+        turns, self.turns = self.turns, []
+        for again in turns:
+            again()
+
     def retry(self) -> None:
         """The pause after a failed read is over."""
         retries, self.retries = self.retries, []
@@ -107,7 +117,8 @@ class Rig:
         self.disk = ManualDisk()
         self.grown = 0
         """How often the queue said that there is more to read."""
-        self._settings = {"max_bytes_per_file": max_bytes_per_file, "sync_every": sync_every}
+        self._max_bytes_per_file = max_bytes_per_file
+        self._sync_every = sync_every
         self._open: list[DiskQueue] = []
 
     def __enter__(self) -> Self:
@@ -118,15 +129,17 @@ class Rig:
     ) -> None:
         self._drop()
 
-    def open(self, *, leftovers: bool = True) -> DiskQueue:
+    def open(self, *, leftovers: bool = True, portable: bool = False) -> DiskQueue:
         """The queue, on what the folder holds; ``leftovers`` False as for a name that is made anew at run time."""
         queue = DiskQueue(
             self.folder,
             self.name,
             disk=self.disk,
             grown=self._count_grown,
-            segments=inventory(self.folder).get(self.name, ()) if leftovers else (),
-            **self._settings,
+            left=inventory(self.folder).get(self.name, NOTHING) if leftovers else NOTHING,
+            max_bytes_per_file=self._max_bytes_per_file,
+            sync_every=self._sync_every,
+            portable=portable,
         )
         self._open.append(queue)
         return queue
@@ -150,13 +163,13 @@ class Rig:
     def _drop(self) -> None:
         """Gives the descriptors back, as the end of a process does."""
         for job, _ in self.disk.jobs:
-            if isinstance(job, partial) and job.func in (os.close, diskqueue._sync_and_close):
+            if isinstance(job, partial) and job.func in (os.close, segment_writer._sync_and_close):
                 os.close(*job.args)
         for queue in self._open:
-            for fd in (queue._write_fd, queue._read_fd):
-                if fd >= 0:
-                    os.close(fd)
-            queue._write_fd = queue._read_fd = -1
+            for end in (queue._writer, queue._reader):
+                if end.fd >= 0:
+                    os.close(end.fd)
+                    end.fd = -1
         self._open.clear()
 
     def _count_grown(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from nsqcore.wire.commands import encode_pub
 from nsqd import broker, disk
-from nsqd.diskqueue import DiskQueue
+from nsqd.segment_reader import SegmentReader
 from nsqd.topic import Topic
 from tests.support.nsqd import Node, eventually
 
@@ -31,7 +31,7 @@ def no_descriptors(*_: object, **__: object) -> int:
 def unreadable(patch: pytest.MonkeyPatch) -> None:
     """No queue can open a segment to read it."""
     patch.setattr(os, "dup", no_descriptors)
-    patch.setattr(DiskQueue, "_read_ahead", no_descriptors)
+    patch.setattr(SegmentReader, "_read_ahead", no_descriptors)
 
 
 def counting(patch: pytest.MonkeyPatch, owner: type, name: str) -> list[None]:
@@ -83,7 +83,7 @@ async def test_a_channel_whose_backlog_can_t_be_read_waits_without_spinning(
         with monkeypatch.context() as patch:
             unreadable(patch)
             await producer.pub("t", *bodies)
-            reads = counting(patch, DiskQueue, "_fill")
+            reads = counting(patch, SegmentReader, "_fill")
             consumer.rdy(100)
             await eventually(lambda: len(reads) >= 3)
             await turns_of(0.1)
@@ -99,7 +99,7 @@ async def test_what_consumers_gave_back_is_delivered_while_the_backlog_can_t_be_
         consumer = await node.subscribe("t", "c", rdy=1)
         await producer.pub("t", b"first", b"second")
         message = await consumer.message()
-        node.channel("t", "c").backend._forget_read_ahead()  # type: ignore[attr-defined]
+        node.channel("t", "c").backend._reader.forget()  # type: ignore[attr-defined]
         with monkeypatch.context() as patch:
             unreadable(patch)
             consumer.req(message.id)

@@ -27,7 +27,7 @@ async def consume(client: RawClient, finished: set[bytes]) -> None:
                 client.send(encode_fin(message.id))
                 finished.add(message.body)
             elif n % 2:
-                client.send(encode_req(message.id, 60_000))
+                client.send(encode_req(message.id, 2_000))
     except EOFError:
         await part(client)
 
