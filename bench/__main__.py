@@ -124,6 +124,16 @@ def once(command: str, seconds: float) -> Iterator[Row]:
         d.topic("bench", "ch")
         yield d.load("mpub to disk", "pub", batch=200, seconds=seconds)
         yield d.load("sub from disk", "sub", seconds=30)
+    for compression in ("snappy", "deflate"):
+        with daemon(command, KEPT) as d:
+            d.topic("bench", "ch")
+            yield d.load(
+                f"{compression}: mpub 200 x 200 B", "pub", batch=200, compression=compression, seconds=seconds
+            )
+            yield d.load(f"{compression}: sub RDY 2500", "sub", compression=compression, seconds=30)
+            yield d.load(
+                f"{compression}: pub one at a time", "pub", conns=4, compression=compression, seconds=seconds
+            )
     with daemon(command, LARGE) as d:
         d.topic("bench", "ch")
         yield d.load("mpub: 8 x 64 KiB", "pub", size=65536, batch=8, seconds=min(seconds, 2))

@@ -13,12 +13,17 @@ import socket
 import struct
 import sys
 import time
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
+from random import Random
 from typing import cast
 
 U32 = struct.Struct(">I")
 HEAD = 34  # bytes of a message frame before the body
 OK = b"\0\0\0\x06\0\0\0\0OK"
+KEYS = ["user", "session", "trace", "host", "region", "item", "price", "agent"]
 HEARTBEAT = struct.pack(">II", 15, 0) + b"_heartbeat_"
 
 
@@ -28,21 +33,96 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
 
 
-def connect(address: str, *, magic: bool = True) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    s = socket.create_connection((host, int(port)), 10)
-    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if magic:
-        s.sendall(b"  V2")
-    return s
+class Connection:
+    """A socket that speaks V2, through snappy or deflate if that was asked for."""
+
+    def __init__(self, address: str, compression: str = "", *, magic: bool = True) -> None:
+        host, _, port = address.rpartition(":")
+        self._socket = socket.create_connection((host, int(port)), 10)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._encode: Callable[[bytes], bytes] | None = None
+        self._decode: Callable[[bytes], bytes] | None = None
+        if magic:
+            self.sendall(b"  V2")
+        if compression:
+            body = json.dumps({"feature_negotiation": True, compression: True}).encode()
+            self.sendall(b"IDENTIFY\n" + U32.pack(len(body)) + body)
+            size = U32.unpack(self._socket.recv(4, socket.MSG_WAITALL))[0]
+            self._socket.recv(size, socket.MSG_WAITALL)
+            self._encode, self._decode = snappy() if compression == "snappy" else deflate()
+            self.expect_ok()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def sendall(self, data: bytes) -> None:
+        self._socket.sendall(data if self._encode is None else self._encode(data))
+
+    def recv(self, size: int) -> bytes:
+        """What is there; with compression it may be nothing yet."""
+        data = self._socket.recv(size)
+        if not data:
+            raise SystemExit("bench: the daemon closed a connection")
+        return data if self._decode is None else self._decode(data)
+
+    def expect_ok(self) -> None:
+        data = b""
+        while len(data) < len(OK):
+            data += self.recv(len(OK)) if self._decode is None else self.recv(1 << 16)
+        if data != OK:
+            raise SystemExit(f"bench: unexpected answer {data!r}")
 
 
-def batch(size: int, count: int) -> bytes:
-    return U32.pack(count) + (U32.pack(size) + b"x" * size) * count
+def deflate() -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
+    compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
+    inflate = zlib.decompressobj(-15)
+    return lambda data: compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH), inflate.decompress
 
 
-def publish_command(topic: str, size: int, count: int, *, http: bool) -> bytes:
-    body = b"x" * size if count == 1 else batch(size, count)
+def snappy() -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
+    from cramjam import snappy as cramjam
+
+    compressor, rest, identifier = cramjam.Compressor(), bytearray(), b"\xff\x06\x00\x00sNaPpY"
+
+    def encode(data: bytes) -> bytes:
+        compressor.compress(data)
+        return bytes(compressor.flush())
+
+    def decode(data: bytes) -> bytes:
+        """All whole chunks at once; identifiers may be repeated."""
+        rest.extend(data)
+        end = 0
+        while end + 4 <= len(rest):
+            stop = end + 4 + int.from_bytes(rest[end + 1 : end + 4], "little")
+            if stop > len(rest):
+                break
+            end = stop
+        plain = bytes(cramjam.decompress(identifier + rest[:end])) if end else b""
+        del rest[:end]
+        return plain
+
+    return encode, decode
+
+
+def bodies(size: int, count: int, *, varied: bool) -> Iterator[bytes]:
+    """Bodies of one size: all the same, or, where they are compressed, lines of a log."""
+    if not varied:
+        yield from repeat(b"x" * size, count)
+        return
+    random = Random(count)
+    for n in range(count):
+        line = f'{{"time":{1700000000 + n},"level":"info","path":"/api/v1/items/{random.randrange(10**6)}"'
+        while len(line) < size:
+            line += f',"{random.choice(KEYS)}":"{random.randrange(10**9):x}"'
+        yield line.encode()[:size]
+
+
+def batch(size: int, count: int, *, varied: bool) -> bytes:
+    return U32.pack(count) + b"".join(U32.pack(size) + body for body in bodies(size, count, varied=varied))
+
+
+def publish_command(topic: str, size: int, count: int, *, http: bool, varied: bool) -> bytes:
+    body = next(bodies(size, 1, varied=varied)) if count == 1 else batch(size, count, varied=varied)
     if http:
         path = f"/pub?topic={topic}" if count == 1 else f"/mpub?topic={topic}&binary=true"
         return f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
@@ -53,19 +133,20 @@ def publish_command(topic: str, size: int, count: int, *, http: bool) -> bytes:
 def publish(args: argparse.Namespace) -> Tally:
     """Each connection keeps ``--window`` commands unanswered."""
     http = args.mode == "http"
-    command = publish_command(args.topic, args.size, args.batch, http=http)
+    varied = bool(args.compression)
+    command = publish_command(args.topic, args.size, args.batch, http=http, varied=varied)
     answer = b"\r\n\r\nOK" if http else OK
     selector, tally = selectors.DefaultSelector(), Tally()
-    sent_at: dict[socket.socket, float] = {}
+    sent_at: dict[Connection, float] = {}
     for _ in range(args.conns):
-        s = connect(args.address, magic=not http)
+        s = Connection(args.address, args.compression, magic=not http)
         s.sendall(command * args.window)
         sent_at[s] = time.perf_counter()
         selector.register(s, selectors.EVENT_READ)
     end = time.perf_counter() + args.seconds
     while (now := time.perf_counter()) < end:
         for key, _ in selector.select(1):
-            s = cast(socket.socket, key.fileobj)
+            s = cast(Connection, key.fileobj)
             data = s.recv(1 << 16)
             answers = data.count(answer)
             if not http and answers * len(OK) + data.count(HEARTBEAT) * len(HEARTBEAT) < len(data) - len(OK):
@@ -82,12 +163,11 @@ def consume(args: argparse.Namespace) -> Tally:
     """Finishes everything; stops after ``--seconds``, or when nothing came for a moment."""
     stride = HEAD + args.size
     selector, tally = selectors.DefaultSelector(), Tally()
-    rest: dict[socket.socket, bytes] = {}
+    rest: dict[Connection, bytes] = {}
     for _ in range(args.conns):
-        s = connect(args.address)
+        s = Connection(args.address, args.compression)
         s.sendall(f"SUB {args.topic} {args.channel}\n".encode())
-        if s.recv(len(OK), socket.MSG_WAITALL) != OK:
-            raise SystemExit("bench: SUB was refused")
+        s.expect_ok()
         rest[s] = b""
         s.sendall(f"RDY {args.rdy}\n".encode())
         selector.register(s, selectors.EVENT_READ)
@@ -97,7 +177,7 @@ def consume(args: argparse.Namespace) -> Tally:
         if not ready:
             break
         for key, _ in ready:
-            s = cast(socket.socket, key.fileobj)
+            s = cast(Connection, key.fileobj)
             data = (rest[s] + s.recv(1 << 20)).replace(HEARTBEAT, b"")
             count = len(data) // stride
             rest[s] = data[count * stride :]
@@ -119,6 +199,7 @@ def main() -> None:
     parser.add_argument("--conns", type=int, default=2)
     parser.add_argument("--window", type=int, default=1)
     parser.add_argument("--rdy", type=int, default=2500)
+    parser.add_argument("--compression", choices=["", "snappy", "deflate"], default="")
     parser.add_argument("--seconds", type=float, default=3)
     args = parser.parse_args()
     start = time.perf_counter()

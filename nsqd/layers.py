@@ -168,8 +168,10 @@ class Layers(asyncio.Transport, asyncio.Protocol):
             self._read()
 
     def _read(self) -> None:
-        """Gives the protocol what there is, up to :data:`READ_PER_TURN` bytes."""
+        """Gives the protocol what there is, up to :data:`READ_PER_TURN` bytes, and sends its answers."""
         left = READ_PER_TURN
+        # Answers leave at the end of this, and not in the next turn: that would be a poll more for each.
+        flushing, self._flushing = self._flushing, True
         try:
             while not self._paused and not self._told_all:
                 if self._pieces is None:
@@ -199,6 +201,10 @@ class Layers(asyncio.Transport, asyncio.Protocol):
             else:
                 self._stack.reply()
                 self._tell_all()
+        finally:
+            self._flushing = flushing
+            if self._out and not flushing:
+                self._flush()
         self._pace()
 
     def _tell_all(self) -> None:

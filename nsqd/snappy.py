@@ -36,6 +36,9 @@ class Snappy:
     def __init__(self) -> None:
         # Fast (0.35 µs for 200 bytes), and with the original's rule: plain unless an eighth is saved.
         self._compressor = cramjam.Compressor()
+        self._checker = cramjam.Compressor()
+        self._checker.compress(b".")
+        self._checker.flush()  # the identifier is out of the way
         self._identified = False
         self._parts: list[bytes] = []  # an incomplete chunk
         self._have = 0
@@ -58,7 +61,7 @@ class Snappy:
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Raises CodecError for what is no stream, and for a wrong checksum.
 
-        Chunks are decoded in runs: one costs 3 µs alone and a fraction of that in company.
+        Chunks are decoded in runs, all of one in one call.
         """
         self._parts.append(data)
         self._have += len(data)
@@ -88,16 +91,15 @@ class Snappy:
                 if size > MOST_PLAIN:
                     raise _too_much(kind, length)
                 if plain + size > PIECE:
-                    yield _decompress(data[start:at])
+                    yield self._decompress(data[start:at])
                     start, plain = at, 0
                 plain += size
                 at += _HEAD + length
                 continue
             if start < at:
-                if piece := _decompress(data[start:at]):
+                if piece := self._decompress(data[start:at]):
                     yield piece
-                plain = 0
-            start = at
+                start, plain = at, 0
             if kind == _IDENTIFIER:
                 if end - at < len(IDENTIFIER) and length == len(IDENTIFIER) - _HEAD:
                     self._wanted = len(IDENTIFIER)
@@ -106,7 +108,6 @@ class Snappy:
                     raise CodecError("snappy: this is no stream identifier")
                 self._identified = True
                 at += len(IDENTIFIER)
-                start = at
             elif not self._identified:
                 raise CodecError("snappy: the stream does not begin with its identifier")
             elif kind < _FIRST_SKIPPED:
@@ -114,12 +115,32 @@ class Snappy:
             else:
                 at += _HEAD
                 self._skip = length
-        if start < at and (piece := _decompress(data[start:at])):
+            start = at
+        if start < at and (piece := self._decompress(data[start:at])):
             yield piece
         rest = data[at:]
         self._have = len(rest)
         if rest:
             self._parts.append(rest)
+
+    def _decompress(self, chunks: bytes) -> bytes:
+        """The plain bytes of whole chunks, their checksums verified.
+
+        Cramjam's reader of frames takes 3 µs to set up, and it has no CRC-32C to offer. Its writer computes one
+        for what it frames, so a chunk alone, which a client sends that waits for each answer, takes 0.7 µs.
+        """
+        try:
+            if _HEAD + int.from_bytes(chunks[1:_HEAD], "little") == len(chunks):
+                body = chunks[_HEAD + _CHECKSUM :]
+                plain = body if chunks[0] == _PLAIN else bytes(cramjam.decompress_raw(body))
+                if plain:
+                    self._checker.compress(plain)
+                    checked = bytes(self._checker.flush())
+                    if checked[_HEAD : _HEAD + _CHECKSUM] == chunks[_HEAD : _HEAD + _CHECKSUM]:
+                        return plain
+            return bytes(cramjam.decompress(IDENTIFIER + chunks))  # of one alone, it says what is wrong
+        except DecompressionError as e:
+            raise CodecError(str(e)) from e
 
 
 def _plain_size(data: bytes, at: int) -> int:
@@ -137,11 +158,3 @@ def _plain_size(data: bytes, at: int) -> int:
 
 def _too_much(kind: int, length: int) -> CodecError:
     return CodecError(f"snappy: a chunk of type {kind} can't be {length} bytes long")
-
-
-def _decompress(chunks: bytes) -> bytes:
-    """The plain bytes of whole chunks, their checksums verified."""
-    try:
-        return bytes(cramjam.decompress(IDENTIFIER + chunks))
-    except DecompressionError as e:
-        raise CodecError(str(e)) from e

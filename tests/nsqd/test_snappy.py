@@ -90,6 +90,13 @@ def test_chunks_that_may_be_skipped_are_skipped_as_they_come(kind: int, size: in
     assert b"".join(pieces) == b"hello" * 3
 
 
+@pytest.mark.parametrize("cut", range(1, 10))
+def test_an_identifier_may_be_repeated_and_cut(cut: int) -> None:
+    codec = Snappy()
+    assert decoded(codec, IDENTIFIER + HELLO + IDENTIFIER[:cut]) == b"hello"
+    assert decoded(codec, IDENTIFIER[cut:] + HELLO) == b"hello"
+
+
 def test_the_longest_skipped_chunk_needs_no_memory() -> None:
     codec = Snappy()
     assert decoded(codec, IDENTIFIER + b"\xfe\xff\xff\xff") == b""
