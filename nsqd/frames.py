@@ -100,17 +100,13 @@ def check_count(data: bytes, at: int, max_body_size: int) -> int:
     return count
 
 
-def look_ahead(
-    data: bytes, at: int, end: int, stop: int, *, count: int, max_msg_size: int, most: int | None = None
-) -> int:
+def look_ahead(data: bytes, at: int, end: int, stop: int, *, count: int, max_msg_size: int) -> int:
     """Looks at the lengths of a batch's messages, of which ``data[at:end]`` is there and ``data[at:stop]`` will be.
 
-    Returns the place up to which more is needed to see the next one, or ``stop`` when the first ``most`` are
-    good. Raises BatchError for the first one that is wrong, and when something is left behind the last.
+    Returns the place up to which more is needed to see the next one. Raises BatchError for the first one that
+    is wrong, and when something is left behind the last.
     """
     for index in range(count):
-        if index == most:
-            return stop
         if at + 4 > stop:
             raise BatchError("MESSAGE", f"failed to read message({index}) body size")
         if at + 4 > end:
@@ -124,7 +120,7 @@ def look_ahead(
         if at > stop:
             raise BatchError("MESSAGE", "failed to read message body")
         if at > end:
-            return min(at + 4, stop)
+            return at + 4 if index + 1 < count and at + 4 <= stop else at
     if at < stop:  # the original does not notice, and takes what follows for commands
         raise BatchError("BODY", f"{stop - at} bytes left behind the last message")
     return stop
