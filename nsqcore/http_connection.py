@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import cast
 
 from nsqcore.addresses import format_peer
@@ -26,6 +27,9 @@ MOST_UNREAD = 256 << 10
 """Bytes of a body that nobody wanted that are still taken to keep the connection; also of what is pipelined."""
 CLOSE_GRACE_S = 1.0
 """How long requests at work get when the server ends."""
+
+
+_UNFULFILLED = Answer(417)
 
 
 class HttpServer:
@@ -126,6 +130,7 @@ class HttpConnection(asyncio.Protocol):
         self.since = 0.0
         if self._body is not None:
             self._body.fail("unexpected EOF")
+            self._body.hang_up()
         self.resume_writing()
 
     def eof_received(self) -> bool:
@@ -150,6 +155,8 @@ class HttpConnection(asyncio.Protocol):
     def close(self) -> None:
         """Ends the connection behind the request at work."""
         self._closing = True
+        if self._body is not None:
+            self._body.hang_up()
         if self.task is None:
             self._transport.close()
 
@@ -259,8 +266,8 @@ class HttpConnection(asyncio.Protocol):
 
     async def _serve(self, request: Request, body: _Body) -> None:
         head = request.head
-        response = await self._server.respond(request)
-        keep = head.keep_alive and not self._closing and not self._heard_all
+        response = _UNFULFILLED if head.expects_more else await self._server.respond(request)
+        keep = head.keep_alive and not head.expects_more and not self._closing and not self._heard_all
         if keep and not body.ended:
             left = body.left
             if body.waits or (left is not None and left > MOST_UNREAD):
@@ -318,6 +325,7 @@ class _Body:
         self._throw_away = False
         self._fault = ""
         self._changed: asyncio.Event | None = None
+        self._nobody_waits = asyncio.Event()
         self.waits = waits
         """The client wants to be asked for it, and was not."""
 
@@ -363,6 +371,10 @@ class _Body:
             self._connection.body_ended()
             self._wake()
 
+    def hang_up(self) -> None:
+        """The client is gone, or the server ends."""
+        self._nobody_waits.set()
+
     def _wake(self) -> None:
         if self._changed is not None:
             self._changed.set()
@@ -399,6 +411,12 @@ class _Body:
         self._throw_away = True
         self._parts.clear()
         await self._until(None)
+
+    async def hung_up(self, timeout: float) -> None:
+        """Waits until the client is gone or the server ends, but no longer than ``timeout`` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._nobody_waits.wait()
 
     async def drain(self, limit: int) -> bool:
         """Throws the rest away; whether the end came within so many bytes."""

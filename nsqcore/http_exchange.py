@@ -23,6 +23,7 @@ _REASONS = {
     404: "Not Found",
     405: "Method Not Allowed",
     413: "Request Entity Too Large",
+    417: "Expectation Failed",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
@@ -41,6 +42,9 @@ class Incoming(Protocol):
 
     async def skip(self) -> None:
         """Waits for its end and keeps nothing of it; raises BadBody when it breaks off."""
+
+    async def hung_up(self, timeout: float) -> None:
+        """Waits until the client is gone or the server ends, but no longer than ``timeout`` seconds."""
 
 
 class Request:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nsqcore import debug_api
 from nsqcore.api_server import Api
 from nsqcore.http_connection import HttpServer
 from nsqcore.listeners import address_of, bind, port_of, serve
@@ -22,6 +23,7 @@ from nsqd.broker import Broker
 from nsqd.connection import Connection, Connections
 from nsqd.dirlock import DirLock
 from nsqd.http_api import HttpApi, Node
+from nsqd.http_config import ConfigApi
 from nsqd.http_lane import HttpLane, Lanes
 from nsqd.lookups import Lookups
 from nsqd.memory import Memory
@@ -101,7 +103,8 @@ class Nsqd:
         self._serving = True
         log.info("TCP: listening on %s", address_of(tcp))
         if http is not None:
-            await self._serve_http(broker, http, tcp_port=tcp_port, http_port=http_port, started=started)
+            node = Node(self._connections.clients, tcp_port, http_port, started, self._memory.figures)
+            await self._serve_http(broker, lookups, node, http)
             log.info("HTTP: listening on %s", address_of(http))
         if options.statsd_address:
             from nsqd.statsd import Statsd  # few need it
@@ -115,10 +118,20 @@ class Nsqd:
         self._memory.watch()
 
     async def _serve_http(
-        self, broker: Broker, listener: socket.socket, *, tcp_port: int, http_port: int, started: float
+        self, broker: Broker, lookups: Lookups, node: Node, listener: socket.socket
     ) -> None:
-        node = Node(self._connections.clients, tcp_port, http_port, started, self._memory.figures)
-        self._http = fallback = HttpServer(Api(HttpApi(broker, node).routes()).respond)
+        config = ConfigApi(
+            broker.options, broadcast_ports=lookups.broadcast_ports, connect_lookupds=lookups.connect
+        )
+        api = Api(
+            [
+                *HttpApi(broker, node).routes(),
+                *config.endpoints(),
+                *debug_api.endpoints("/debug/pprof/"),
+                *debug_api.memory_endpoints(),
+            ]
+        )
+        self._http = fallback = HttpServer(api.respond)
         self._lanes = lanes = Lanes(broker, fallback)
         self._servers.append(await serve(lambda: HttpLane(lanes), listener))
 

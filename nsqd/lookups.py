@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nsqcore.names import is_ephemeral, valid_name
@@ -30,6 +31,7 @@ class Lookups:
 
     def __init__(self, broker: Broker, *, hostname: str, tcp_port: int, http_port: int) -> None:
         """The ports are the broadcast ones."""
+        self.broadcast_ports = (tcp_port, http_port)
         self._broker = broker
         self._options = broker.options
         self._identity = {
@@ -43,12 +45,21 @@ class Lookups:
         }
         self._peers: list[LookupPeer] = []
         self._discoveries: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._http: JsonClient | None = None
 
     def connect(self, addresses: Iterable[str]) -> None:
-        """Begins to register with these."""
-        addresses = dict.fromkeys(addresses)
-        for address in addresses:
+        """Registers with these and no others: those that are new are connected to, those that are not left."""
+        wanted = dict.fromkeys(addresses)
+        for peer in [peer for peer in self._peers if peer.address not in wanted]:
+            log.info("LOOKUP(%s): removing peer", peer.address)
+            self._peers.remove(peer)
+            peer.known.set()  # who asks all of them for channels must not wait for this one
+            task = asyncio.get_running_loop().create_task(peer.close(), name=f"end of {peer.address}")
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        new = [address for address in wanted if address not in {peer.address for peer in self._peers}]
+        for address in new:
             log.info("LOOKUP(%s): adding peer", address)
         self._peers += [
             LookupPeer(
@@ -57,7 +68,7 @@ class Lookups:
                 registrations=self._registrations,
                 max_answer=self._options.max_body_size,
             )
-            for address in addresses
+            for address in new
         ]
 
     def _registrations(self) -> list[tuple[str, str]]:
@@ -123,10 +134,10 @@ class Lookups:
         return sorted({name for answer in answers if not isinstance(answer, str) for name in answer})
 
     async def _ask(self, address: str, topic: str) -> list[str] | str:
-        from nsqcore.http_client import (  # a third of a second that no start has to wait for
-            HttpFailure,
-            JsonClient,
-        )
+        if self._http is None:
+            # A third of a second that neither the start nor the loop has to wait for.
+            await asyncio.to_thread(import_module, "nsqcore.http_client")
+        from nsqcore.http_client import HttpFailure, JsonClient
 
         if self._http is None:
             self._http = JsonClient(
@@ -145,7 +156,10 @@ class Lookups:
         for task in list(self._discoveries):
             task.cancel()
         await asyncio.gather(
-            *(peer.close() for peer in self._peers), *self._discoveries, return_exceptions=True
+            *(peer.close() for peer in self._peers),
+            *self._discoveries,
+            *self._leaving,
+            return_exceptions=True,
         )
         if self._http is not None:
             await self._http.close()

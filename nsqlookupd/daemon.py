@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 
+from nsqcore import debug_api
 from nsqcore.api_server import Api
 from nsqcore.golang import go_json
 from nsqcore.http_connection import HttpServer
@@ -66,7 +67,9 @@ class NsqLookupd:
         )
         log.info("TCP: listening on %s", address_of(self._tcp_listener))
 
-        self._http_server = HttpServer(Api(HttpApi(self.registry).routes()).respond)
+        self._http_server = HttpServer(
+            Api([*HttpApi(self.registry).routes(), *debug_api.endpoints("/debug/pprof")]).respond
+        )
         self._http_accepting = await asyncio.get_running_loop().create_server(
             self._http_server, sock=self._http_listener, backlog=BACKLOG
         )

@@ -68,6 +68,8 @@ class Head(NamedTuple):
     """Whether the client wants the connection to go on."""
     expects_continue: bool
     """Whether the client waits for ``100 Continue`` before it sends the body."""
+    expects_more: bool
+    """Whether it expects something else, which nobody can fulfil."""
 
 
 def head_end(data: bytes | bytearray, start: int = 0) -> int:
@@ -102,8 +104,6 @@ def read_head(data: bytes) -> Head:
             raise BadRequest.told("invalid header value")
     options = {word.strip().lower() for value in headers.get(b"connection", ()) for word in value.split(b",")}
     expect = headers.get(b"expect", (b"",))[0].lower()
-    if expect and expect != b"100-continue":
-        raise _EXPECTATION
     return Head(
         method.decode(),
         _text(origin),
@@ -114,17 +114,9 @@ def read_head(data: bytes) -> Head:
         {_text(name): _text(values[0]) for name, values in headers.items()},
         length,
         b"close" not in options and (major, minor) != (2, 0) and (minor > 0 or b"keep-alive" in options),
-        expect != b"" and minor > 0 and length != 0,
+        expect == b"100-continue" and (major, minor) >= (1, 1) and length != 0,
+        expect not in (b"", b"100-continue"),
     )
-
-
-class _Expectation(BadRequest):
-    @property
-    def answer(self) -> bytes:
-        return b"HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
-
-_EXPECTATION = _Expectation("unknown Expect")
 
 
 def read_request_line(line: bytes) -> tuple[bytes, bytes, int, int]:

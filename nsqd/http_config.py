@@ -1,0 +1,101 @@
+"""``/config/<opt>``: what every option is, and the two that can be changed while the daemon runs (reference, 5.6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+
+from nsqcore import logs
+from nsqcore.api_server import Endpoint
+from nsqcore.errors import HttpError
+from nsqcore.golang import go_json
+from nsqcore.http_exchange import Body, Request
+from nsqcore.logs import LogLevel
+from nsqd.options import Options
+
+_BAD_VALUE = HttpError(400, "INVALID_VALUE")
+_BAD_OPTION = HttpError(400, "INVALID_OPTION")
+
+
+class ConfigApi:
+    """Reads the options of a daemon, changes two of them; nothing is written to any file."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        broadcast_ports: tuple[int, int],
+        connect_lookupds: Callable[[Iterable[str]], None],
+    ) -> None:
+        """``broadcast_ports`` are the real ones, of TCP and HTTP; ``connect_lookupds`` gets the new addresses."""
+        self._options = options
+        self._connect_lookupds = connect_lookupds
+        self._keys = {f.metadata["key"] or f.name: f.name for f in fields(options) if f.metadata}
+        tcp_port, http_port = broadcast_ports
+        self._resolved: dict[str, object] = {
+            "broadcast_tcp_port": tcp_port,
+            "broadcast_http_port": http_port,
+        }
+        """What is answered instead of the option's own value."""
+
+    def endpoints(self) -> list[Endpoint]:
+        """For the API's table."""
+        return [
+            Endpoint("GET", "/config/{opt}", self.get),
+            Endpoint("PUT", "/config/{opt}", self.put),
+        ]
+
+    async def get(self, request: Request) -> Body:
+        """The value of an option."""
+        return self._value(request.args["opt"])
+
+    async def put(self, request: Request) -> Body:
+        """Sets an option, with effect at once; answers with the new value."""
+        too_long = HttpError(413, "INVALID_VALUE")
+        body = await request.body.read(self._options.max_msg_size, too_long)
+        if not body:
+            raise too_long
+        key = request.args["opt"]
+        if key == "nsqlookupd_tcp_addresses":
+            addresses = _addresses(body)
+            self._options.nsqlookupd_tcp_addresses = addresses or []
+            self._resolved[key] = addresses
+            self._connect_lookupds(addresses or ())
+        elif key == "log_level":
+            try:
+                level = LogLevel.parse(body.decode("utf-8", "surrogateescape"))
+            except ValueError:
+                raise _BAD_VALUE from None
+            self._options.log_level = level
+            logs.set_level(level)
+        else:
+            raise _BAD_OPTION
+        return self._value(key)
+
+    def _value(self, key: str) -> Body:
+        if key not in self._keys:
+            raise _BAD_OPTION
+        value = self._resolved[key] if key in self._resolved else getattr(self._options, self._keys[key])
+        if isinstance(value, LogLevel):
+            value = value.number
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, list):
+            value = [int(n) if isinstance(n, float) and n.is_integer() else n for n in value]
+        elif isinstance(value, int) and not isinstance(value, bool):
+            value = int(value)
+        return go_json(value)
+
+
+def _addresses(body: bytes) -> list[str] | None:
+    """A JSON list of texts, in which Go takes null for an empty one; null itself. Raises HttpError."""
+    try:
+        value = json.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise _BAD_VALUE from None
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(item is None or isinstance(item, str) for item in value):
+        raise _BAD_VALUE
+    return [item or "" for item in value]
