@@ -138,6 +138,7 @@ class HttpConnection(asyncio.Protocol):
         self._heard_all = True
         if self._body is not None:
             self._body.fail("unexpected EOF")
+            self._body.hang_up()
         if self._over:
             self._transport.close()
         elif self.task is None:
@@ -372,7 +373,7 @@ class _Body:
             self._wake()
 
     def hang_up(self) -> None:
-        """The client is gone, or the server ends."""
+        """The client sends no more, or the server ends."""
         self._nobody_waits.set()
 
     def _wake(self) -> None:
@@ -413,7 +414,7 @@ class _Body:
         await self._until(None)
 
     async def hung_up(self, timeout: float) -> None:
-        """Waits until the client is gone or the server ends, but no longer than ``timeout`` seconds."""
+        """Waits until the client sends no more or the server ends, but no longer than ``timeout`` seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._nobody_waits.wait()

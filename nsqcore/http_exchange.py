@@ -44,7 +44,7 @@ class Incoming(Protocol):
         """Waits for its end and keeps nothing of it; raises BadBody when it breaks off."""
 
     async def hung_up(self, timeout: float) -> None:
-        """Waits until the client is gone or the server ends, but no longer than ``timeout`` seconds."""
+        """Waits until the client sends no more or the server ends, but no longer than ``timeout`` seconds."""
 
 
 class Request:
