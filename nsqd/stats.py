@@ -247,7 +247,8 @@ def _connected(stats: Json) -> str:
 
 
 def _name(stats: Json) -> str:
-    return f"{stats['hostname']}:{stats['remote_address'].rpartition(':')[2]} {stats['user_agent']}"
+    port = stats["remote_address"].rpartition(":")[2].removeprefix("@")  # a unix socket has none
+    return f"{stats['hostname']}:{port} {stats['user_agent']}"
 
 
 def _consumer_text(stats: Json, indent: str) -> str:

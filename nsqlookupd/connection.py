@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import cast
 
 from nsqcore.addresses import format_peer
+from nsqcore.golang import go_reason
 from nsqlookupd.state import Session
 
 log = logging.getLogger(__name__)
@@ -78,10 +79,12 @@ class Connection(asyncio.Protocol):
         if self._session.greeted:
             log.info("PROTOCOL(V1): [%s] exiting ioloop", self.remote)
         self._session.end()
-        if exc is None:
+        if self._session.died_of:
+            log.error("client(%s) - %s", self.remote, self._session.died_of)
+        elif exc is not None:
+            log.error("client(%s) - %s", self.remote, go_reason(exc))
+        elif self._session.greeted:
             log.info("client(%s) - EOF", self.remote)
-        else:
-            log.error("client(%s) - %s", self.remote, exc)
         self._group.discard(self)
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from json import JSONDecodeError
 from typing import ClassVar
 
 from nsqcore.durations import go_duration
@@ -41,8 +42,10 @@ _BLANKS = b" \t\n\v\f\r"
 class _Refused(Exception):
     """What a client did is answered with an error, and ends the connection."""
 
-    def __init__(self, code: str, text: str) -> None:
+    def __init__(self, code: str, text: str, cause: str = "") -> None:
+        """``cause`` is for the log."""
         super().__init__(f"{code} {text}")
+        self.cause = cause
 
 
 class Session:
@@ -57,6 +60,8 @@ class Session:
         """The magic has arrived."""
         self.over = False
         """An error has been answered; what else arrives is ignored."""
+        self.died_of = ""
+        """That error, for the log."""
         self._buffer = bytearray()
         self._answers: list[bytes] = []
         self._size = 0
@@ -79,14 +84,17 @@ class Session:
         if self.over:
             return b""
         if self._step == self._magic:
-            reason = "unexpected EOF" if self._buffer else "EOF"
+            reason = self._cut_short()
             level = logging.ERROR if self._buffer else logging.INFO  # the latter is what port checks do
             log.log(level, "failed to read protocol version - %s", reason)
         elif self._step == self._body_size:
-            self._refuse(_Refused("E_BAD_BODY", "IDENTIFY failed to read body size"))
+            self._refuse(_Refused("E_BAD_BODY", "IDENTIFY failed to read body size", self._cut_short()))
         elif self._step == self._body:
-            self._refuse(_Refused("E_BAD_BODY", "IDENTIFY failed to read body"))
+            self._refuse(_Refused("E_BAD_BODY", "IDENTIFY failed to read body", self._cut_short()))
         return self._take_answers()
+
+    def _cut_short(self) -> str:
+        return "unexpected EOF" if self._buffer else "EOF"
 
     def end(self) -> None:
         """Forgets the client; to be called when the connection has ended, in whatever way. Twice is fine."""
@@ -106,8 +114,9 @@ class Session:
         shown = text.decode("utf-8", "backslashreplace")
         if len(shown) > _LONGEST_SHOWN:
             shown = shown[:_LONGEST_SHOWN] + "..."
-        cause = f" - {refusal.__cause__}" if refusal.__cause__ else ""
+        cause = f" - {refusal.cause}" if refusal.cause else ""
         log.error("[%s] - %s%s", self.remote, shown, cause)
+        self.died_of = shown
         self._answers.append(text)
         self._buffer.clear()
         self.end()
@@ -163,7 +172,8 @@ class Session:
         try:
             peer = decode_peer(self._take(self._size), self.remote)
         except ValueError as e:
-            raise _Refused("E_BAD_BODY", "IDENTIFY failed to decode JSON body") from e
+            cause = f"invalid JSON at byte {e.pos}" if isinstance(e, JSONDecodeError) else str(e)
+            raise _Refused("E_BAD_BODY", "IDENTIFY failed to decode JSON body", cause) from None
         except BadPeer:
             raise _Refused("E_BAD_BODY", "IDENTIFY missing fields") from None
         self.client = self.registry.add(peer)

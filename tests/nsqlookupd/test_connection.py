@@ -120,7 +120,7 @@ def test_a_reset_is_logged_as_an_error_and_forgets_the_client_too(caplog: pytest
 
     run(scenario)
     (error,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert error.endswith("Connection reset by peer")
+    assert error.endswith("- connection reset by peer")
 
 
 def test_a_connection_that_stays_silent_is_cut(
