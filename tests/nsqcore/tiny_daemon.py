@@ -53,7 +53,6 @@ class Tiny:
         if self.options.mode == "unreadable":
             raise StartError("it is all Greek", task="read the book")
         if self.options.mode == "hang":
-            log.info("hanging")
             hang_for_ever()
         await self.http.setup()
         log.info("HTTP: listening on %s", await listen(self.http, "127.0.0.1:0"))
@@ -71,6 +70,7 @@ def hang_for_ever() -> None:
     """A lock that is never released, as a loop hangs that calls something blocking."""
     lock = threading.Lock()
     lock.acquire()
+    log.info("hanging")
     lock.acquire()
 
 
