@@ -7,7 +7,7 @@ import faulthandler
 import signal
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import uvloop
 
@@ -16,7 +16,8 @@ from nsqcore.errors import StartError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What would kill a process that does not mind them, and with it the messages in its memory."""
+"""What would kill a process that does not mind them, and with it the messages in its memory.
+SIGHUP means something to a Reloadable daemon."""
 DUMPED = 2
 """The exit status after SIGQUIT, which is that of a Go program that was told to dump its stacks."""
 
@@ -35,13 +36,21 @@ class Daemon(Protocol):
         """Ends in order, losing nothing; a second call waits for the first."""
 
 
+@runtime_checkable
+class Reloadable(Protocol):
+    """What a daemon is that obeys SIGHUP."""
+
+    def reload(self) -> None:
+        """Reads its files again. Called inside the loop, from before the start until the very end."""
+
+
 def run(program: str, make: Callable[[], Daemon]) -> int:
     """Runs the daemon that ``make`` builds (inside the loop) until SIGINT, SIGTERM, SIGQUIT or a failure.
 
     Returns the exit status: 0 after a signal, 1 when the start or the daemon failed. SIGQUIT first writes
     the stacks of all threads and tasks to stderr, and its status is 2. Signals that arrive while it starts
     are obeyed when it has started; further ones while it stops change nothing, and this process ignores
-    them from then on: it is expected to end.
+    them from then on: it is expected to end. SIGHUP makes a daemon reload that is Reloadable.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(program, make))
@@ -68,10 +77,14 @@ async def _serve(program: str, make: Callable[[], Daemon]) -> int:
     # Before that handler, and even when the loop hangs, which may be why somebody asks.
     faulthandler.register(signal.SIGQUIT, all_threads=True, chain=True)
     try:
-        return await _serve_until(signalled, program, make()) or status
+        daemon = make()
+        if isinstance(daemon, Reloadable):
+            reload = daemon.reload
+            signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(reload))
+        return await _serve_until(signalled, program, daemon) or status
     finally:
         faulthandler.unregister(signal.SIGQUIT)
-        for number in (*_SIGNALS, signal.SIGQUIT):
+        for number in (*_SIGNALS, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
 

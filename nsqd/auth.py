@@ -106,7 +106,7 @@ class Auth:
         client = self._client
         host = client.remote_address.rpartition(":")[0].strip("[]")
         return Question(
-            common_name=client.common_name,
+            common_name=client.tls.common_name if client.tls is not None else "",
             remote_ip=host,
             secret=self._secret,
             tls=client.upgrade.tls,

@@ -6,20 +6,39 @@ locked before, and the addresses are listened at behind.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nsqcore.durations import NS_PER_MS
 from nsqcore.errors import StartError
 from nsqcore.options import check_limits
 from nsqd.options import Options
 
+if TYPE_CHECKING:
+    from nsqd.tls import Tls
 
-def check(options: Options) -> None:
-    """Raises StartError for the first thing that is wrong."""
+
+def check(options: Options) -> Tls | None:
+    """Raises StartError for the first thing that is wrong; reads the files of TLS, and returns what it is by them.
+
+    None where the options say nothing of TLS.
+    """
     check_limits(options, "max_deflate_level", "node_id")
+    tls = _tls(options)
     _auth_method(options)
     _percentiles(options)
     # The original has no more checks: what follows would crash it later, or leave it of no use.
     check_limits(options)
     _statsd_interval(options)
+    return tls
+
+
+def _tls(options: Options) -> Tls | None:
+    asked = options.tls_cert or options.tls_key or options.tls_root_ca_file
+    if not (asked or options.tls_required or options.tls_client_auth_policy):
+        return None
+    from nsqd.tls import Tls  # here, for importing ssl takes time that only who needs it should spend
+
+    return Tls(options)
 
 
 def _auth_method(options: Options) -> None:

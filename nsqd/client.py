@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from nsqd.codec import Agreed
 from nsqd.in_flight import InFlight
 from nsqd.permissions import Permissions
 
@@ -84,8 +85,8 @@ class Client:
     """What its bytes go through."""
     permissions: Permissions | None = None
     """What its auth server allows, once it sent AUTH."""
-    common_name: str = ""
-    """Of its TLS certificate."""
+    tls: Agreed | None = None
+    """What its TLS handshake came to; None without TLS."""
     distance: int = 2
     """How near it is to this node, as :class:`nsqd.locality.Distance` counts; 2, anywhere, without the experiment."""
     message_count: int = 0

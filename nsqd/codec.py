@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 PIECE = 64 * 1024
 """Bytes that :meth:`Codec.decode` yields at most at a time: what a bomb can cost before somebody looks."""
@@ -45,12 +45,26 @@ class Codec(Protocol):
         """Bytes that end our side of the stream in order (TLS: close_notify); often empty. Nothing is encoded after."""
 
 
+class Agreed(NamedTuple):
+    """What a TLS handshake came to."""
+
+    version: str
+    """``TLS1.0`` to ``TLS1.3``."""
+    cipher_suite: str
+    """Its registered name, such as ``TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256``."""
+    common_name: str
+    """The subject's common name in the client's certificate; empty without."""
+
+
 class HandshakeCodec(Codec, Protocol):
     """A codec that has to agree with the peer before it can carry anything."""
 
     @property
     def handshaken(self) -> bool:
         """Whether it carries data from now on; True before :meth:`decode` yields the first piece."""
+
+    def agreed(self) -> Agreed:
+        """What was agreed on, once it carries data."""
 
 
 class Tls(Protocol):

@@ -52,6 +52,7 @@ def obey(session: Session, buf: bytes) -> int:
     """
     at, end, session.wanted = 0, len(buf), 0
     client, find, left = session.client, buf.find, MAX_COMMANDS
+    commands = COMMANDS if not session.tls_first else _BEFORE_TLS
     try:
         while at < end and left > 0:
             if buf[at] == _F and end - at >= FIN_SIZE and client.state is not State.INIT:
@@ -69,9 +70,9 @@ def obey(session: Session, buf: bytes) -> int:
                 break
             line = buf[at : newline - 1] if buf[newline - 1] == 13 and newline > at else buf[at:newline]
             words = line.split(b" ")
-            handler = COMMANDS.get(words[0])
+            handler = commands.get(words[0])
             if handler is None:
-                raise FatalError("E_INVALID", f"invalid command {text(words[0])}")
+                raise _unknown(session, text(words[0]))
             try:
                 reached = handler(session, words, buf, newline + 1, end)
             except FatalError:
@@ -126,6 +127,16 @@ COMMANDS: dict[bytes, Handler] = {
     b"CLS": cls,
     b"NOP": nop,
 }
+
+
+_BEFORE_TLS: dict[bytes, Handler] = {b"IDENTIFY": identify}
+"""What is obeyed where TLS is required, until it is there."""
+
+
+def _unknown(session: Session, command: str) -> FatalError:
+    if session.tls_first:
+        return FatalError("E_INVALID", f"cannot {command} in current state (TLS required)")
+    return FatalError("E_INVALID", f"invalid command {command}")
 
 
 def truncated(session: Session, rest: bytes) -> FatalError | None:

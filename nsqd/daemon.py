@@ -8,7 +8,9 @@ import logging
 import resource
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +29,13 @@ from nsqd.http_config import ConfigApi
 from nsqd.http_lane import HttpLane, Lanes
 from nsqd.lookups import Lookups
 from nsqd.memory import Memory
-from nsqd.options import Options
+from nsqd.options import Options, TlsRequired
 from nsqd.statsd_report import resolved_prefix
 
 if TYPE_CHECKING:
+    from nsqd.https import Handshakes
     from nsqd.statsd import Statsd
+    from nsqd.tls import Tls
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +59,12 @@ class Nsqd:
         self._connections = Connections()
         self._memory = Memory()
         self._statsd: Statsd | None = None
+        self._tls: Tls | None = None
         self._lanes: Lanes | None = None
-        self._listeners: list[socket.socket] = []
+        self._handshakes: Handshakes | None = None
+        self._listeners: dict[str, socket.socket] = {}
         self._servers: list[asyncio.Server] = []
-        self._http: HttpServer | None = None
+        self._http: list[HttpServer] = []
         self._serving = False
         self._stopping: asyncio.Task[None] | None = None
 
@@ -71,13 +77,17 @@ class Nsqd:
         options = self.options
         started = time.time()
         self._lock = DirLock(Path(options.data_path or "."))
-        checks.check(options)
+        self._tls = tls = checks.check(options)
         _raise_file_limit()
         log.info("%s", banner("nsqd"))
         log.info("ID: %d", options.node_id)
-        tcp = self._listen(options.tcp_address)
-        http = self._listen(options.http_address) if options.http_address else None
+        tcp = self._listen("TCP", options.tcp_address)
+        http = self._listen("HTTP", options.http_address) if options.http_address else None
         self._broker = broker = Broker(options)
+        if tls is not None and tls.serves:
+            broker.tls = tls
+            if options.https_address:
+                self._listen("HTTPS", options.https_address)
         broker.load()
 
         tcp_port = port_of(tcp)
@@ -96,16 +106,11 @@ class Nsqd:
         broker.listener = lookups
 
         if options.auth_http_addresses:
-            self._auth_servers = AuthServers(options)
-        self._servers.append(
-            await serve(lambda: Connection(broker, self._connections, self._auth_servers), tcp)
-        )
+            self._auth_servers = AuthServers(options, None if tls is None else tls.outgoing)
+        await self._serve("TCP", lambda: Connection(broker, self._connections, self._auth_servers))
         self._serving = True
-        log.info("TCP: listening on %s", address_of(tcp))
-        if http is not None:
-            node = Node(self._connections.clients, tcp_port, http_port, started, self._memory.figures)
-            await self._serve_http(broker, lookups, node, http)
-            log.info("HTTP: listening on %s", address_of(http))
+        node = Node(self._connections.clients, tcp_port, http_port, started, self._memory.figures)
+        await self._serve_http(broker, lookups, node)
         if options.statsd_address:
             from nsqd.statsd import Statsd  # few need it
 
@@ -117,9 +122,7 @@ class Nsqd:
         gc.set_threshold(*GC_THRESHOLDS)
         self._memory.watch()
 
-    async def _serve_http(
-        self, broker: Broker, lookups: Lookups, node: Node, listener: socket.socket
-    ) -> None:
+    async def _serve_http(self, broker: Broker, lookups: Lookups, node: Node) -> None:
         config = ConfigApi(
             broker.options, broadcast_ports=lookups.broadcast_ports, connect_lookupds=lookups.connect
         )
@@ -131,14 +134,45 @@ class Nsqd:
                 *debug_api.memory_endpoints(),
             ]
         )
-        self._http = fallback = HttpServer(api.respond)
+        fallback = HttpServer(api.respond)
         self._lanes = lanes = Lanes(broker, fallback)
-        self._servers.append(await serve(lambda: HttpLane(lanes), listener))
+        self._http.append(fallback)
+        lane = partial(HttpLane, lanes)
+        https = self._listeners.get("HTTPS")
+        if "HTTP" in self._listeners:
+            await self._serve("HTTP", self._plain(https) if self._tls_alone else lane)
+        if https is not None and broker.tls is not None:
+            from nsqd.https import Handshakes, HttpsConnection
 
-    def _listen(self, address: str) -> socket.socket:
-        listener = bind(address)
-        self._listeners.append(listener)
+            self._handshakes = handshakes = Handshakes(broker.tls)
+            await self._serve("HTTPS", lambda: HttpsConnection(handshakes, lane))
+
+    @property
+    def _tls_alone(self) -> bool:
+        return self.options.tls_required is TlsRequired.YES
+
+    def _plain(self, https: socket.socket | None) -> HttpServer:
+        """What serves the plain port when it may tell nothing."""
+        from nsqd.https import refusing
+
+        server = HttpServer(refusing(port_of(https) if https is not None else 0))
+        self._http.append(server)
+        return server
+
+    def _listen(self, word: str, address: str) -> socket.socket:
+        self._listeners[word] = listener = bind(address)
         return listener
+
+    async def _serve(self, word: str, protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Accepts at the socket that :meth:`_listen` made for ``word``."""
+        listener = self._listeners[word]
+        self._servers.append(await serve(protocol, listener))
+        log.info("%s: listening on %s", word, address_of(listener))
+
+    def reload(self) -> None:
+        """Reads certificate, key and authorities again, as SIGHUP asks; with bad ones it goes on as before."""
+        if self._tls is not None and self._stopping is None:
+            self._tls.reload()
 
     async def stop(self) -> None:
         """Ends in order, everything stored. A second call waits for the first."""
@@ -148,7 +182,7 @@ class Nsqd:
 
     async def _stop(self) -> None:
         if self._serving:  # a start that failed has its FATAL line, and that is the last one
-            for word, listener in zip(("TCP", "HTTP"), self._listeners, strict=False):
+            for word, listener in self._listeners.items():
                 log.info("%s: closing %s", word, address_of(listener))
         for server in self._servers:
             server.close()
@@ -168,9 +202,13 @@ class Nsqd:
             await self._auth_servers.close()
         if self._lanes is not None:
             self._lanes.close()
-        if self._http is not None:
-            await self._http.close()
-        for listener in self._listeners:
+        if self._handshakes is not None:
+            self._handshakes.close()
+        for http in self._http:
+            await http.close()
+        if self._tls is not None:
+            await self._tls.close()
+        for listener in self._listeners.values():
             listener.close()
         if self._lock is not None:
             self._lock.release()

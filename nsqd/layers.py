@@ -195,10 +195,10 @@ class Layers(asyncio.Transport, asyncio.Protocol):
             self._stack.reply()
             self._tell_all()
         except CodecError as e:
-            log.error("client(%s) - %s, closing", format_peer(self.get_extra_info("peername")), e)
-            if self._shaking is not None:
+            if self._shaking is not None:  # who wanted it says so
                 self._fail_handshake(e)
             else:
+                log.error("client(%s) - %s, closing", format_peer(self.get_extra_info("peername")), e)
                 self._stack.reply()
                 self._tell_all()
         finally:

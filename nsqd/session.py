@@ -67,6 +67,8 @@ class Session:
                 auth_servers, client, wait_for=self.wait_for, answer=self.answer, refuse=self._refuse_now
             )
         self._waiting_for: asyncio.Task[None] | None = None
+        self.tls_first = bool(broker.options.tls_required)
+        """TLS is required and not there yet: nothing but IDENTIFY is obeyed."""
         self._held: deque[bytes | tuple[Ticket, str, int]] = deque()
         self._output = output
         self._changed = changed

@@ -53,13 +53,16 @@ def _authorized(client: Client) -> Json:
     return {"authed": True, **{key: text for key, text in identity.items() if text}}
 
 
-_NO_TLS: Json = {
-    "tls": False,
-    "tls_cipher_suite": "",
-    "tls_version": "",
-    "tls_negotiated_protocol": "",
-    "tls_negotiated_protocol_is_mutual": False,
-}
+def _tls_stats(client: Client) -> Json:
+    """There is no ALPN, and so no negotiated protocol; Go calls that mutual."""
+    tls = client.tls
+    return {
+        "tls": tls is not None,
+        "tls_cipher_suite": tls.cipher_suite if tls else "",
+        "tls_version": tls.version if tls else "",
+        "tls_negotiated_protocol": "",
+        "tls_negotiated_protocol_is_mutual": tls is not None,
+    }
 
 
 def _with_counts(client: Client, topic: str) -> Json:
@@ -70,7 +73,7 @@ def _with_counts(client: Client, topic: str) -> Json:
     )
     if shown:
         stats["pub_counts"] = [{"topic": name, "count": count} for name, count in sorted(shown.items())]
-    return stats | _NO_TLS
+    return stats | _tls_stats(client)
 
 
 def channel_stats(channel: Channel, *, include_clients: bool, topic: str = "") -> Json:

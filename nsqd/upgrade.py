@@ -7,6 +7,7 @@ from functools import partial
 
 from nsqcore.addresses import format_peer
 from nsqd.client import Upgrade
+from nsqd.codec import HandshakeCodec
 from nsqd.errors import FatalError
 from nsqd.layers import Layers
 from nsqd.session import Session
@@ -25,12 +26,14 @@ def begin(session: Session, granted: Upgrade, layers: Layers, behind: bytes) -> 
     if granted.tls and session.broker.tls is not None:
         _log(session, "TLS")
         codec = session.broker.tls.codec()
-        layers.handshake(codec, HANDSHAKE_S, partial(_shaken, session, granted, layers), behind)
+        layers.handshake(codec, HANDSHAKE_S, partial(_shaken, session, codec, granted, layers), behind)
     else:
         _compress(session, granted, layers, behind)
 
 
-def _shaken(session: Session, granted: Upgrade, layers: Layers, error: Exception | None) -> None:
+def _shaken(
+    session: Session, codec: HandshakeCodec, granted: Upgrade, layers: Layers, error: Exception | None
+) -> None:
     if error is not None:
         reason = str(error)
         if isinstance(error, TimeoutError):
@@ -38,6 +41,8 @@ def _shaken(session: Session, granted: Upgrade, layers: Layers, error: Exception
             reason = f"read tcp {'->'.join(ends)}: {reason}"
         session.refuse(FatalError("E_IDENTIFY_FAILED", f"IDENTIFY failed {reason}"))
         return
+    session.client.tls = codec.agreed()
+    session.tls_first = False
     session.layer_added(Upgrade(tls=True))
     _compress(session, granted, layers)
 

@@ -57,6 +57,15 @@ def test_signals_that_would_kill_a_careless_process_are_ignored() -> None:
             assert answer.read() == b"OK"
 
 
+def test_sighup_makes_a_daemon_reload_that_can_each_time() -> None:
+    with spawn(TINY, "--mode=reload", listeners=HTTP) as daemon:
+        for times in (1, 2):
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_for_log("reloading", times=times)
+        with urllib.request.urlopen(f"http://{daemon.http}/ping", timeout=10) as answer:
+            assert answer.read() == b"OK"
+
+
 def test_sigquit_dumps_every_stack_and_ends_in_order_with_status_2() -> None:
     with spawn(TINY, "--stop-time=300ms", listeners=HTTP) as daemon:
         daemon.signal(signal.SIGQUIT)

@@ -1,6 +1,6 @@
 """A daemon of a few lines, for tests of what every daemon shares: ``python -m tests.nsqcore.tiny_daemon``.
 
-Its flags say how it behaves: ``--mode`` is ``serve``, ``refuse`` (the start fails), ``unreadable`` (it fails
+Its flags say how it behaves: ``--mode`` is ``serve``, ``reload`` (it obeys SIGHUP), ``refuse`` (the start fails), ``unreadable`` (it fails
 at something in particular), ``hang`` (it never comes back) or ``fail`` (it gives up after the start); ``--start-time`` and ``--stop-time`` are
 how long it takes to start and to end.
 """
@@ -31,7 +31,7 @@ class Options:
     log_level: LogLevel = option(LogLevel("INFO"), "level", parse=LogLevel.parse)
     log_prefix: str = option("[tiny] ", "prefix")
     log_format: LogFormat = option(LogFormat("text"), "format", parse=LogFormat.parse)
-    mode: str = option("serve", "serve, refuse, unreadable, hang or fail")
+    mode: str = option("serve", "serve, reload, refuse, unreadable, hang or fail")
     start_time: Duration = option(Duration(0), "how long it takes to start")
     stop_time: Duration = option(Duration(0), "how long it takes to stop")
 
@@ -74,9 +74,14 @@ def hang_for_ever() -> None:
     lock.acquire()
 
 
+class Reloading(Tiny):
+    def reload(self) -> None:
+        log.info("reloading")
+
+
 def main() -> int:
     options: Options = CommandLine("tiny", Options, about="It does little.").load(sys.argv[1:])
-    return runner.run("tiny", lambda: Tiny(options))
+    return runner.run("tiny", lambda: (Reloading if options.mode == "reload" else Tiny)(options))
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def _own_logging() -> Iterator[None]:
 
 
 def outcome(
-    line: CommandLine, check: Callable[[Any], None], argv: Sequence[str], capsys: pytest.CaptureFixture[str]
+    line: CommandLine, check: Callable[[Any], object], argv: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> tuple[int | None, list[str]]:
     """How a start with ``argv`` ends as far as its flags decide: the status, and the lines on stderr."""
     with _own_logging():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from nsqd.codec import Codec, CodecError, EndOfStream
+from nsqd.codec import Agreed, Codec, CodecError, EndOfStream
 from nsqd.layers import Layers
 
 
@@ -139,6 +139,9 @@ class Shaking(Tagged):
     @property
     def handshaken(self) -> bool:
         return self._heard == b"hi"
+
+    def agreed(self) -> Agreed:
+        return Agreed("TLS1.3", "TLS_NULL", "")
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         while not self.handshaken and data:

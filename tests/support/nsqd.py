@@ -49,7 +49,8 @@ __all__ = [
 
 def make_options(folder: Path, *flags: str) -> Options:
     """The options that these flags make, on free loopback ports and with a fixed node id."""
-    always = (f"--data-path={folder}", "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
+    listeners = [f"--{kind}-address=127.0.0.1:0" for kind in ("tcp", "http", "https")]
+    always = (f"--data-path={folder}", *listeners)
     given = command_line().parse([*always, "--broadcast-address=127.0.0.1", "--node-id=1", *flags])
     return Options(**cast(dict[str, Any], given.options))
 
@@ -135,14 +136,19 @@ class Node:
     @property
     def tcp(self) -> tuple[str, int]:
         """Where it listens for clients."""
-        return self._address(0)
+        return self._address("TCP")
 
     @property
     def http(self) -> tuple[str, int]:
         """Where its HTTP API is."""
-        return self._address(1)
+        return self._address("HTTP")
 
-    def _address(self, which: int) -> tuple[str, int]:
+    @property
+    def https(self) -> tuple[str, int]:
+        """Where its HTTP API is over TLS."""
+        return self._address("HTTPS")
+
+    def _address(self, which: str) -> tuple[str, int]:
         host, port = self.nsqd._listeners[which].getsockname()[:2]
         return host, port
 
