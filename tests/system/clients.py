@@ -95,6 +95,9 @@ CLIENTS = {
     )
 }
 
+LAYERS: list[tuple[str, ...]] = [("deflate",), ("snappy",), ("TLS",), ("TLS", "deflate"), ("TLS", "snappy")]
+"""What may lie between a client and nsqd."""
+
 
 class Received(NamedTuple):
     """A message as a client handed it over."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from threading import Thread
 from uuid import uuid4
 
 import pytest
 
+from tests.support.auth_server import AuthServer, permissions
 from tests.support.history import nsqd
 from tests.support.processes import DaemonProcess
-from tests.system.clients import CLIENTS, Client
+from tests.system.certificates import Certificates
+from tests.system.clients import CLIENTS, LAYERS, Client
 from tests.system.needs import lacking
-
-LAYERS = [("deflate",), ("snappy",)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -44,6 +46,32 @@ def client(request: pytest.FixtureRequest) -> Client:
     if reason := found.missing():
         lacking(reason)
     return found
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates for all tests."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def auth_server() -> Iterator[AuthServer]:
+    """Knows one secret, which opens the topics that begin with ``t`` and their channel ``work``."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="auth server")
+    thread.start()
+    server = AuthServer()
+    server.answers["open"] = permissions(
+        ("^t", [".*"], ["publish"]), ("^t", ["^work$"], ["subscribe"]), identity="joe"
+    )
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @pytest.fixture(scope="module")

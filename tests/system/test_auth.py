@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from threading import Thread
 
 import pytest
 
-from tests.support.auth_server import AuthServer, permissions
+from tests.support.auth_server import AuthServer
 from tests.support.fetch import fetch_json
 from tests.support.history import nsqd
 from tests.support.processes import DaemonProcess
@@ -19,29 +17,9 @@ pytestmark = pytest.mark.needs("AUTH")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[AuthServer]:
-    """Knows one secret, which opens the topics that begin with ``t`` and their channel ``work``."""
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever, name="auth server")
-    thread.start()
-    server = AuthServer()
-    server.answers["open"] = permissions(
-        ("^t", [".*"], ["publish"]), ("^t", ["^work$"], ["subscribe"]), identity="joe"
-    )
-    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
-    try:
-        yield server
-    finally:
-        asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory, server: AuthServer) -> Iterator[DaemonProcess]:
+def guarded(tmp_path_factory: pytest.TempPathFactory, auth_server: AuthServer) -> Iterator[DaemonProcess]:
     """A nsqd that asks the auth server."""
-    with nsqd(tmp_path_factory.mktemp("guarded"), server.flag) as d:
+    with nsqd(tmp_path_factory.mktemp("guarded"), auth_server.flag) as d:
         yield d
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from tests.support.auth_server import AuthServer
 from tests.support.history import post
 from tests.support.processes import DaemonProcess
+from tests.system.certificates import Certificates
+from tests.system.clients import LAYERS
 from tests.system.cluster import Kind, channel_names, nsqd, nsqlookupd, run_tool, tool, topic_stats
 from tests.system.needs import original
 from tests.system.waiting import until
 
-LAYERS = {"plain": (), "deflate": ("deflate",), "snappy": ("snappy",)}
 LINES = [b"line %d of the real thing" % n for n in range(200)]
 
 
@@ -42,15 +44,16 @@ def options(kind: str, settings: Iterable[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("first", Kind, ids=lambda first: f"from {first.value}")
-@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("layers", [(), *LAYERS], ids=lambda layers: " and ".join(layers) or "plain")
 def test_lines_travel_from_node_to_node_and_into_a_file(
-    first: Kind, layers: Sequence[str], tmp_path: Path
+    first: Kind, layers: tuple[str, ...], certificates: Certificates, tmp_path: Path
 ) -> None:
+    settings = certificates.settings(layers)
     files = tmp_path / "files"
     files.mkdir()
     with (
-        nsqd(first, tmp_path / "a") as source,
-        nsqd(first.other, tmp_path / "b") as target,
+        nsqd(first, tmp_path / "a", [], *certificates.flags) as source,
+        nsqd(first.other, tmp_path / "b", [], *certificates.flags) as target,
         tool(
             "nsq_to_file",
             f"--nsqd-tcp-address={target.tcp}",
@@ -58,7 +61,7 @@ def test_lines_travel_from_node_to_node_and_into_a_file(
             "--channel=archive",
             f"--output-dir={files}",
             "--sync-interval=100ms",
-            *options("consumer", layers),
+            *options("consumer", settings),
         ),
         tool(
             "nsq_to_nsq",
@@ -67,13 +70,13 @@ def test_lines_travel_from_node_to_node_and_into_a_file(
             "--topic=lines",
             "--destination-topic=copy",
             "--channel=copier",
-            *options("consumer", layers),
-            *options("producer", layers),
+            *options("consumer", settings),
+            *options("producer", settings),
         ),
     ):
         until(lambda: channel_names(target, "copy") == {"archive"})
         until(lambda: channel_names(source, "lines") == {"copier"})
-        to = (f"--nsqd-tcp-address={source.tcp}", "--topic=lines", *options("producer", layers))
+        to = (f"--nsqd-tcp-address={source.tcp}", "--topic=lines", *options("producer", settings))
         run_tool("to_nsq", *to, lines=LINES)
         until(lambda: written(files) == Counter(LINES))
         until(lambda: finished(target, "copy", "archive", len(LINES)))
@@ -121,3 +124,17 @@ def test_nsq_stat_counts_both_nodes(kind: Kind, tmp_path: Path) -> None:
         until(lambda: told(*by_lookupd) == told(*direct))
         assert b"6" in told(*direct)
         assert b"3" in expected
+
+
+@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.value)
+def test_the_tools_show_their_secret_and_their_certificate(
+    kind: Kind, auth_server: AuthServer, certificates: Certificates, tmp_path: Path
+) -> None:
+    policy = ("--tls-client-auth-policy=require-verify", certificates.ca_flag)
+    required = (*policy, "--tls-required=tcp-https", auth_server.flag)
+    settings = [*certificates.settings(("TLS",), own=True), "auth_secret,open"]
+    with nsqd(kind, tmp_path / "a", [], *certificates.flags, *required) as node:
+        at = (f"--nsqd-tcp-address={node.tcp}", "--topic=target")
+        run_tool("to_nsq", *at, *options("producer", settings), lines=LINES)
+        ask = ("--channel=work", f"-n={len(LINES)}", *options("consumer", settings))
+        assert Counter(run_tool("nsq_tail", *at, *ask)) == Counter(LINES)

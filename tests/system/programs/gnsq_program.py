@@ -7,6 +7,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import json  # noqa: E402 - whatever uses sockets is imported patched
+import ssl  # noqa: E402
 import sys  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -33,6 +34,11 @@ class Program:
             options["heartbeat_interval"] = asked["heartbeat_interval"] // 1000
         if "secret" in asked:
             options["auth_secret"] = asked["secret"].encode()  # text will not do
+        if "tls_ca" in asked:
+            tls = {"ca_certs": asked["tls_ca"], "cert_reqs": ssl.CERT_REQUIRED}
+            if "tls_cert" in asked:
+                tls |= {"certfile": asked["tls_cert"], "keyfile": asked["tls_key"]}
+            options |= {"tls_v1": True, "tls_options": tls}
         return options
 
     def _publish(self, method: str, *args: Any, **options: Any) -> None:
