@@ -145,9 +145,9 @@ def _beginning(buf: bytes, at: int, end: int, stop: int, limits: Options) -> int
     """
     try:
         count = check_count(buf, at, limits.max_body_size)
-        if end - at > _CLOSELY:
-            return stop
-        return look_ahead(buf, at + 4, end, stop, count=count, max_msg_size=limits.max_msg_size)
+        seen = min(end, at + _CLOSELY)
+        wanted = look_ahead(buf, at + 4, seen, stop, count=count, max_msg_size=limits.max_msg_size)
+        return wanted if seen == end else stop
     except BatchError as e:
         raise _refusal(e) from None
 

@@ -22,6 +22,7 @@ from nsqd.guid import Ids
 from nsqd.identify import Identity, answer, negotiate, upgrade
 from nsqd.options import Options
 from nsqd.parameters import decimal
+from nsqd.permissions import LONGEST_TTL_S, BadAnswer, parse
 from tests.properties.fuzzing import examples, property_test
 
 # -- queries ---------------------------------------------------------------------------------------
@@ -254,3 +255,48 @@ def test_identify_agrees_on_something_possible_or_says_what_is_wrong(body: bytes
         assert said == b"OK" or json.loads(said)["msg_timeout"] == settings.msg_timeout
         return
     assert REFUSALS.fullmatch(text), text
+
+
+# -- answers of auth servers -----------------------------------------------------------------------
+
+ODD = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+PATTERNS = st.one_of(
+    st.sampled_from(["", ".*", "^t$", "(", "a**", "[", r"\bt", "(?i)T", "t|", "t{3}"]), st.text(max_size=8)
+)
+ENTRIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "topic": PATTERNS | ODD,
+        "Channels": st.lists(PATTERNS | ODD, max_size=3) | ODD,
+        "permissions": st.lists(st.sampled_from(["publish", "subscribe", "x"]) | ODD, max_size=3) | ODD,
+    },
+)
+ANSWERED = ODD | st.fixed_dictionaries(
+    {},
+    optional={
+        "ttl": st.integers(-1, 1 << 70) | ODD,
+        "IDENTITY": ODD,
+        "identity_url": ODD,
+        "authorizations": st.lists(ENTRIES | ODD, max_size=3) | ODD,
+    },
+)
+
+
+@property_test()
+@examples(500)
+@given(answer=ANSWERED, name=st.sampled_from(["t", "ttt", "t#ephemeral"]))
+def test_an_auth_server_s_answer_is_understood_or_refused(answer: object, name: str) -> None:
+    try:
+        permissions = parse(answer)
+    except BadAnswer:
+        return
+    assert 0 < permissions.ttl <= LONGEST_TTL_S
+    for command, channel in (("PUB", ""), ("SUB", "c")):
+        allowed = permissions.allow(command, name, channel)
+        assert not allowed or permissions.authorizations
