@@ -100,7 +100,7 @@ class Auth:
             return await self._servers.ask(self._question())
         except AuthFailure as e:
             log.warning("PROTOCOL(V2): [%s] AUTH failed %s", self._client.remote_address, e)
-            raise FatalError("E_AUTH_FAILED", "AUTH failed") from None
+            raise FatalError("E_AUTH_FAILED", "AUTH failed", str(e)) from None
 
     def _question(self) -> Question:
         client = self._client
@@ -145,11 +145,9 @@ class Auth:
             address = self._client.remote_address
             if e.refused:
                 log.warning("PROTOCOL(V2): [%s] AUTH failed %s", address, e)
-                self._refuse(FatalError("E_AUTH_FAILED", "AUTH failed"))
+                self._refuse(FatalError("E_AUTH_FAILED", "AUTH failed", str(e)))
             else:
-                log.warning(
-                    "PROTOCOL(V2): [%s] stays subscribed, for auth can't be asked for: %s", address, e
-                )
+                log.debug("PROTOCOL(V2): [%s] stays subscribed, for no auth server can be asked", address)
                 self._look_at(self._loop.time() + RETRY_S * (1 + random.random()))
             return
         self._grant(permissions)

@@ -91,6 +91,7 @@ class AuthServers:
         self._shared: dict[Question, _Shared] = {}
         self._turns = asyncio.Semaphore(MOST_QUERIES)
         self._http: JsonClient | None = None
+        self._away = False  # no server could be asked the last time
 
     async def ask(self, question: Question) -> Permissions:
         """What the first server that answers says; raises AuthFailure. Clients that ask the same share a query."""
@@ -121,11 +122,23 @@ class AuthServers:
             for address in addresses[start:] + addresses[:start]:
                 answer = await self._ask_one(address, question)
                 if isinstance(answer, Permissions):
+                    self._answered()
                     return answer
                 reason, status = answer
                 reasons.append(f"failed to auth against {address} - {reason}")
                 refused = refused or status in _REFUSALS
-        raise AuthFailure(reasons, refused=refused)
+        failure = AuthFailure(reasons, refused=refused)
+        if refused:
+            self._answered()
+        elif not self._away:  # one line, however many clients it concerns
+            self._away = True
+            log.warning("AUTH: no auth server can be asked, subscribed consumers stay: %s", failure)
+        raise failure
+
+    def _answered(self) -> None:
+        if self._away:
+            self._away = False
+            log.info("AUTH: auth servers can be asked again")
 
     async def _ask_one(self, address: str, question: Question) -> Permissions | tuple[str, int]:
         """The permissions, or why there are none and the HTTP status. No secret gets into the reason."""

@@ -339,7 +339,8 @@ async def test_the_log_tells_why_each_server_failed(tmp_path: Path, caplog: pyte
         client = await node.connect()
         client.send(encode_auth(b"hush"))
         await client.refused(FAILED)
-    [line] = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    lines = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    [line] = [line for line in lines if "PROTOCOL(V2)" in line]
     for port in ports:
         assert f"failed to auth against 127.0.0.1:{port} - connection refused" in line
     assert "; " in line

@@ -144,11 +144,16 @@ async def test_a_consumer_stays_while_no_server_can_be_asked(
     clock.advance(3600.0)
     await server.until_asked(2)
     await eventually(lambda: len(clock._timers) == 1)
-    assert any("stays subscribed" in r.getMessage() and r.levelname == "WARNING" for r in caplog.records)
+    clock.advance(2 * RETRY_S)
+    await server.until_asked(3)
+    await eventually(lambda: len(clock._timers) == 1)
     await client.settled()
+    [line] = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "subscribed consumers stay: failed to auth against" in line
     server.answers["s"] = (403, b"revoked")
     clock.advance(2 * RETRY_S)
     await client.refused(FAILED)
+    assert "AUTH: auth servers can be asked again" in caplog.messages
     assert not any("secret=" in r.getMessage() for r in caplog.records)
 
 
