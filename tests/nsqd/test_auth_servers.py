@@ -6,17 +6,19 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import trustme
 from aiohttp import web
 
+from nsqcore.wire.commands import encode_auth
 from nsqd.auth_servers import MOST_QUERIES, AuthFailure, AuthServers, Question, endpoint
 from nsqd.options import Options
 from nsqd.permissions import Permissions
 from tests.support.auth_server import ALL, AuthServer, permissions
-from tests.support.nsqd import eventually
+from tests.support.nsqd import Node, eventually
 
 QUESTION = Question(common_name="", remote_ip="127.0.0.1", secret=b"s", tls=False)
 
@@ -174,6 +176,19 @@ async def test_a_https_server_is_verified(secure: AuthServer, authority: trustme
 async def test_https_asked_of_a_server_without_is_told_so(server: AuthServer) -> None:
     with pytest.raises(AuthFailure, match="no TLS: "):
         await ask(f"https://{server.address}/auth")
+
+
+async def test_the_daemon_verifies_by_its_root_ca_file(
+    tmp_path: Path, secure: AuthServer, authority: trustme.CA
+) -> None:
+    (tmp_path / "queue").mkdir()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    address = f"--auth-http-address=https://{secure.address}/auth"
+    for more, answer in (((f"--tls-root-ca-file={tmp_path / 'ca.pem'}",), b"joe"), ((), b"E_AUTH_FAILED")):
+        async with Node(tmp_path / "queue", address, *more) as node:
+            client = await node.connect()
+            client.send(encode_auth(b"s"))
+            assert answer in (await client.frame())[1]
 
 
 @pytest.mark.parametrize("method", ["get", "post"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -139,6 +140,7 @@ async def test_a_consumer_whose_permissions_were_taken_is_closed(
 async def test_a_consumer_stays_while_no_server_can_be_asked(
     node: Node, server: AuthServer, answer: object, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     client, clock = await subscribed(node)
     server.answers["s"] = answer
     clock.advance(3600.0)
