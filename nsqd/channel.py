@@ -15,11 +15,11 @@ from nsqd.client import Client
 from nsqd.debug_lines import show_messages
 from nsqd.deferred import Deferred
 from nsqd.errors import EXITING, Refused
-from nsqd.frames import Batch, first_delivery, next_delivery, records_of_past, undelivered
+from nsqd.frames import Batch, next_delivery, records_of_past, undelivered
 from nsqd.latency import Latency
 from nsqd.locality import Locality
 from nsqd.message_queue import FLUSH_RUN, Budget, MessageQueue
-from nsqd.sampling import NOBODY, Declined, Decliners, draw
+from nsqd.sampling import Sampling
 
 MAX_RUN = 1000
 """Messages for one client in one go: with 200 byte messages a write of some 230 KB."""
@@ -74,10 +74,8 @@ class Channel:
         self._woken = False
         self._returned_next = False
         self._locality = locality
-        self._samplers = 0  # how many of the consumers sample
-        self._declined: Declined | None = None  # never an empty one
-        self._plain = locality is None  # all consumers are alike, and nothing was declined
-        self._asking = False  # a consumer that samples has room: it is to be shown messages first
+        self._sampling: Sampling | None = None  # only while some consumer samples, or something was declined
+        self._asking = False  # a consumer that samples has room
         self._timer: asyncio.TimerHandle | None = None
         self._emptied = emptied
         self._discard = discard
@@ -92,7 +90,11 @@ class Channel:
     @property
     def depth(self) -> int:
         """Messages that wait to be sent; neither in flight nor deferred."""
-        return self.queue.depth + len(self.returned) + (len(self._declined) if self._declined else 0)
+        return self.queue.depth + len(self.returned) + self._declined
+
+    @property
+    def _declined(self) -> int:
+        return len(self._sampling.declined) if self._sampling is not None else 0
 
     @property
     def in_flight_count(self) -> int:
@@ -156,7 +158,7 @@ class Channel:
         if (
             not self._woken
             and self._hungry
-            and (self.queue.memory or self.returned or self.backend.depth or self._declined is not None)
+            and (self.queue.memory or self.returned or self.backend.depth or self._sampling is not None)
         ):
             self._woken = True
             self._loop.call_soon(self._pump)
@@ -174,10 +176,12 @@ class Channel:
         hungry, self._hungry = self._hungry, {}
         still: list[Client] = []
         progress, now = False, self._loop.time()
-        for group in (hungry,) if self._plain else self._groups(hungry, now):
+        plain = self._sampling is None and self._locality is None
+        for group in (hungry,) if plain else self._groups(hungry, now):
             waiting, left = len(self.queue.memory) + len(self.returned) + self.backend.depth, len(group)
-            if not self._plain:
-                waiting = self._left_over(waiting)
+            if self._sampling is not None:
+                # As long as one that samples has room, it is shown everything before the others get it.
+                waiting = self._declined + (0 if self._asking else waiting)
             for client in group:
                 in_flight = client.in_flight
                 room = client.ready + in_flight.marks - len(in_flight.messages)
@@ -204,9 +208,10 @@ class Channel:
 
         True when they were in memory: then the caller tells ``queue.released`` their size.
         """
-        if self._declined is not None:
-            run, _ = self._take_declined(self._declined, client, count)
+        if self._sampling is not None:
+            run, _ = self._sampling.declined.take(client, count)
             if run:
+                self._tidy()
                 return run, False
         queue = self.queue
         memory = queue.memory
@@ -256,33 +261,28 @@ class Channel:
             else:
                 rank = self._locality.rank(client.settings) if self._locality is not None else 0
                 groups[rank].append(client)
-        shuffle(sampling)  # who is asked first gets the more
-        for client in sampling:
-            self._offer(client, now)
+        if self._sampling is not None:
+            shuffle(sampling)  # who is asked first gets the more
+            for client in sampling:
+                self._offer(self._sampling, client, now)
         self._asking = bool(self._hungry)
         return [group for group in groups if group]
 
-    def _offer(self, client: Client, now: float) -> None:
-        """Shows messages to a consumer that samples: about as many as one run has, while it has room."""
-        rate, in_flight = client.settings.sample_rate, client.in_flight
-        room = client.ready + in_flight.marks - len(in_flight.messages)
+    def _offer(self, sampling: Sampling, client: Client, now: float) -> None:
+        """Shows messages to a consumer that samples, if it has room."""
+
+        def fresh(count: int) -> list[bytes]:
+            run, from_memory = self._take(client, count)
+            if from_memory:
+                self.queue.released(sum(map(len, run)))
+            return run
+
+        room = client.ready + client.in_flight.marks - len(client.in_flight.messages)
         if room <= 0 or client.blocked:
             return
-        others = len(self.clients) > self._samplers
-        accepted: list[bytes] = []
-        shown = size = 0
-        while shown < MAX_RUN and size < MAX_RUN_BYTES and len(accepted) < room:
-            run, by = self._next_offer(client, min(room - len(accepted), MAX_RUN - shown), others=others)
-            if not run:
-                break
-            shown += len(run)
-            size += sum(map(len, run))
-            wanted, rest = draw(run, rate)
-            if not others and rest:  # what somebody accepted before must not vanish because it came back
-                wanted += [frame for frame in rest if not first_delivery(frame)]
-                rest = [frame for frame in rest if first_delivery(frame)]
-            accepted += wanted
-            self._decline(rest, by | {client}, others=others)
+        accepted, shown = sampling.offer(
+            client, self.clients, fresh, room=room, most=MAX_RUN, most_bytes=MAX_RUN_BYTES
+        )
         if accepted:
             self._send(client, accepted, now, from_memory=False)
         if len(accepted) < room:
@@ -290,52 +290,20 @@ class Channel:
         if shown:
             self.wake()
 
-    def _next_offer(self, client: Client, count: int, *, others: bool) -> tuple[list[bytes], Decliners]:
-        """What a consumer that samples has not been shown, and who has declined it."""
-        declined = self._declined
-        if declined is not None:
-            run, by = self._take_declined(declined, client, count)
-            if run or (others and declined.full):
-                return run, by
-        run, from_memory = self._take(client, count)
-        if from_memory:
-            self.queue.released(sum(map(len, run)))
-        return run, NOBODY
-
-    def _decline(self, frames: list[bytes], by: Decliners, *, others: bool) -> None:
-        """Nobody of these wanted them: keeps them for whoever is left."""
-        if frames and (others or not by.issuperset(self.clients)):
-            if self._declined is None:
-                self._declined = Declined()
-            self._declined.put(frames, by)
-            if not others:
-                self._declined.discard_declined_by_all(self.clients)
-                self._tidy()
-
-    def _take_declined(self, declined: Declined, client: Client, count: int) -> tuple[list[bytes], Decliners]:
-        taken = declined.take(client, count)
-        self._tidy()
-        return taken
-
     def _tidy(self) -> None:
-        if self._declined is not None and not self._declined:
-            self._declined = None
-        self._plain = self._locality is None and not self._samplers and self._declined is None
-
-    def _left_over(self, waiting: int) -> int:
-        """How much of what waits consumers that don't sample may have: first those that do are asked."""
-        declined = len(self._declined) if self._declined is not None else 0
-        return declined if self._asking else waiting + declined
+        if self._sampling is not None and self._sampling.over:
+            self._sampling = None
 
     # -- what consumers do -------------------------------------------------------------------------
 
     def add_client(self, client: Client) -> None:
         """A consumer subscribed."""
         self.clients.append(client)
-        self._samplers += bool(client.settings.sample_rate)
+        if client.settings.sample_rate:
+            self._sampling = self._sampling or Sampling()
+            self._sampling.consumers += 1
         if self._locality is not None:
             client.distance = self._locality.distance(client.settings)
-        self._tidy()
 
     def remove_client(self, client: Client) -> None:
         """A consumer left: what it held goes to the others at once (the original lets the time-out pass)."""
@@ -343,10 +311,10 @@ class Channel:
             return
         self.clients.remove(client)
         self._hungry.pop(client, None)
-        self._samplers -= bool(client.settings.sample_rate)
-        if self._declined is not None and not (self.held or self.exiting):
-            if 0 < self._samplers == len(self.clients):
-                self._declined.discard_declined_by_all(self.clients)
+        if self._sampling is not None:
+            self._sampling.consumers -= bool(client.settings.sample_rate)
+            if not (self.held or self.exiting):  # at the end everything is kept
+                self._sampling.discard(self.clients)
             self._tidy()
         if client.timer is not None:
             client.timer.cancel()
@@ -419,8 +387,9 @@ class Channel:
         self._discard(self.queue.drop())
         returned, self.returned = self.returned, deque()
         self._discard(returned)
-        self._declined = None
-        self._tidy()
+        if self._sampling is not None:
+            self._sampling.declined.clear()
+            self._tidy()
         self._discard(self.deferred.drop())
         self._restored = False
         for client in self.clients:
@@ -447,13 +416,13 @@ class Channel:
         in_flight = [frame for client in self.clients for frame in client.in_flight.clear()]
         self._leave()
         deferred = self.deferred.take_all()
-        declined = [undelivered(frame) for frame in self._declined or ()]
+        declined = [undelivered(frame) for frame in self._sampling.declined] if self._sampling else []
         waiting = len(self.queue.memory) + len(declined) + len(self.returned)
         counts = (waiting, len(in_flight), len(deferred))
         self.queue.flush(failed)
         past = iter([*declined, *self.returned, *in_flight])
         self.returned.clear()
-        self._declined = None
+        self._sampling = None
         while run := list(islice(past, FLUSH_RUN)):
             self.backend.append(records_of_past(run), stored)
         if deferred:

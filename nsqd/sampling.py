@@ -5,6 +5,8 @@ with the chance of its rate. What all have declined goes to the consumers that d
 discarded while there is one. Where all sample, what each of them has declined is discarded, for that is
 what they ask for.
 
+A message that somebody accepted and that came back is not discarded: where all sample, it is not drawn again.
+
 Nobody waits for ever: while :attr:`Declined.full`, consumers that sample get nothing new, so they are never
 far ahead of those that don't; where all sample and one of them takes nothing, the oldest of what waits for
 it is discarded.
@@ -13,11 +15,12 @@ it is discarded.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from random import random
 
 from nsqd.client import Client
+from nsqd.frames import first_delivery
 
 MOST_DECLINED = 1000
 MOST_DECLINED_BYTES = 4 << 20
@@ -59,6 +62,11 @@ class Declined:
         """No more should be added."""
         return self._count >= MOST_DECLINED or self._bytes >= MOST_DECLINED_BYTES
 
+    def clear(self) -> None:
+        """Drops everything."""
+        self._runs.clear()
+        self._count = self._bytes = 0
+
     def put(self, frames: list[bytes], by: Decliners) -> None:
         """These were declined by them."""
         self._count += len(frames)
@@ -94,3 +102,61 @@ class Declined:
     def _forget(self, frames: Collection[bytes]) -> None:
         self._count -= len(frames)
         self._bytes -= sum(map(len, frames))
+
+
+class Sampling:
+    """The offers that one channel makes while some of its consumers sample, or somebody did and left."""
+
+    __slots__ = ("consumers", "declined")
+
+    def __init__(self) -> None:
+        self.consumers = 0
+        """How many of the channel's consumers sample."""
+        self.declined = Declined()
+
+    @property
+    def over(self) -> bool:
+        """Whether the channel can do without."""
+        return not self.consumers and not self.declined
+
+    def offer(
+        self,
+        client: Client,
+        clients: Collection[Client],
+        fresh: Callable[[int], list[bytes]],
+        *,
+        room: int,
+        most: int,
+        most_bytes: int,
+    ) -> tuple[list[bytes], int]:
+        """Shows messages to one that samples until it has accepted as many as it has room for.
+
+        ``clients`` are all of the channel, ``fresh`` takes up to so many messages that nobody was shown;
+        about ``most`` and ``most_bytes`` are shown. Returns what was accepted, and how many were shown.
+        """
+        others = len(clients) > self.consumers
+        accepted: list[bytes] = []
+        shown = size = 0
+        while shown < most and size < most_bytes and len(accepted) < room:
+            count = min(room - len(accepted), most - shown)  # all of which may be accepted
+            run, by = self.declined.take(client, count)
+            if not run and not (others and self.declined.full):
+                run = fresh(count)
+            if not run:
+                break
+            shown += len(run)
+            size += sum(map(len, run))
+            wanted, rest = draw(run, client.settings.sample_rate)
+            if not others:
+                wanted += [frame for frame in rest if not first_delivery(frame)]
+                rest = [frame for frame in rest if first_delivery(frame)]
+            accepted += wanted
+            if rest:
+                self.declined.put(rest, by | {client})
+                self.discard(clients)
+        return accepted, shown
+
+    def discard(self, clients: Collection[Client]) -> None:
+        """Lets go of what nobody is left for, if all these consumers sample."""
+        if 0 < self.consumers == len(clients):
+            self.declined.discard_declined_by_all(clients)

@@ -127,7 +127,9 @@ async def test_alone_it_gets_its_percentage_and_the_rest_is_discarded(node: Node
     assert 400 < got < 600
     bodies = await all_of(tail, got)
     assert [int(b) for b in bodies] == sorted({int(b) for b in bodies})
-    assert channel._declined is None
+    assert channel._declined == 0
+    tail.close()
+    await eventually(lambda: channel._sampling is None)
 
 
 async def tail_publish(node: Node, bodies: list[bytes]) -> None:
@@ -169,10 +171,10 @@ async def test_it_runs_no_further_ahead_of_a_consumer_that_takes_nothing_than_ma
     await node.subscribe("t", "c", rdy=2500, sample_rate=50)
     await tail_publish(node, numbers(8000))
     channel = node.channel("t", "c")
-    await eventually(lambda: channel._declined is not None and channel._declined.full)
+    await eventually(lambda: channel._sampling is not None and channel._sampling.declined.full)
     await idle.settled()
     got = channel.clients[1].message_count
-    assert len(channel._declined or ()) < MOST_DECLINED + channel_module.MAX_RUN
+    assert channel._declined < MOST_DECLINED + channel_module.MAX_RUN
     assert channel.depth == 8000 - got
     idle.rdy(2500)
     await eventually(lambda: channel.clients[0].message_count + channel.clients[1].message_count >= 5000)
@@ -215,7 +217,7 @@ async def test_what_was_declined_goes_to_who_comes_next_and_over_a_restart(tmp_p
         tail = await node.subscribe("t", "c", rdy=100, sample_rate=10)
         await tail_publish(node, numbers(100))
         channel = node.channel("t", "c")
-        await eventually(lambda: len(channel._declined or ()) + channel.clients[1].message_count == 100)
+        await eventually(lambda: channel._declined + channel.clients[1].message_count == 100)
         for _ in range(channel.clients[1].message_count):
             tail.fin((await tail.message()).id)
         await tail.settled()
@@ -237,7 +239,7 @@ async def test_when_the_last_that_does_not_sample_leaves_what_the_others_decline
     await node.subscribe("t", "c", rdy=100, sample_rate=10)
     await tail_publish(node, numbers(100))
     channel = node.channel("t", "c")
-    await eventually(lambda: len(channel._declined or ()) > 50)
+    await eventually(lambda: channel._declined > 50)
     worker.close()
     await eventually(lambda: channel.depth == 0)
 
@@ -248,7 +250,7 @@ async def test_emptying_a_channel_drops_what_was_declined_too(node: Node) -> Non
     await node.subscribe("t", "c", rdy=100, sample_rate=10)
     await tail_publish(node, numbers(100))
     channel = node.channel("t", "c")
-    await eventually(lambda: len(channel._declined or ()) > 50)
+    await eventually(lambda: channel._declined > 50)
     channel.empty()
     assert channel.depth == 0
 
@@ -289,7 +291,11 @@ async def _try(steps: list[tuple[str, int]]) -> None:
 
     def there_are() -> list[bytes]:
         held = [key for client in clients for key in client.in_flight.messages if len(key) == 16]
-        waiting = [*channel.queue.memory, *channel.returned, *(channel._declined or ())]
+        waiting = [
+            *channel.queue.memory,
+            *channel.returned,
+            *(channel._sampling.declined if channel._sampling else ()),
+        ]
         return held + [id_of(frame) for frame in waiting]
 
     for what, number in steps:
@@ -337,7 +343,7 @@ async def _try(steps: list[tuple[str, int]]) -> None:
         alive -= lost
         assert set(found) <= alive
         if sampled:
-            assert len(channel._declined or ()) <= 5 + 4
+            assert channel._declined <= 5 + 4
         hungry = [c for c in clients if not c.blocked and c.ready > len(c.in_flight)]
         if len(hungry) == len(clients) and clients:
             assert channel.depth == 0, "somebody could take more"
