@@ -166,6 +166,20 @@ async def test_beside_another_consumer_it_gets_its_percentage_and_the_other_all_
 
 
 @pytest.mark.usefixtures("quick_disk")
+async def test_a_backlog_is_shown_to_it_before_quick_consumers_take_it_away(node: Node) -> None:
+    for _ in range(3):
+        await node.subscribe("t", "c", rdy=2500)
+    await node.subscribe("t", "c", rdy=2500, sample_rate=20)
+    channel = node.channel("t", "c")
+    channel.pause(True)
+    await tail_publish(node, numbers(2900))
+    channel.pause(False)
+    tail = channel.clients[-1]
+    await eventually(lambda: channel.depth == 0)
+    assert 480 < tail.message_count < 680  # 580, and five standard deviations to each side
+
+
+@pytest.mark.usefixtures("quick_disk")
 async def test_it_runs_no_further_ahead_of_a_consumer_that_takes_nothing_than_may_wait(node: Node) -> None:
     idle = await node.subscribe("t", "c")
     await node.subscribe("t", "c", rdy=2500, sample_rate=50)
