@@ -87,8 +87,6 @@ class Client:
     """What its auth server allows, once it sent AUTH."""
     tls: Agreed | None = None
     """What its TLS handshake came to; None without TLS."""
-    distance: int = 2
-    """How near it is to this node, as :class:`nsqd.locality.Distance` counts; 2, anywhere, without the experiment."""
     message_count: int = 0
     finish_count: int = 0
     requeue_count: int = 0

@@ -16,7 +16,6 @@ from nsqd.topic import Topic
 
 Json = dict[str, Any]
 NO_LATENCY: Json = {"count": 0, "percentiles": None}
-_DISTANCES = ("zone_local_msg_count", "region_local_msg_count", "global_msg_count")
 
 
 def client_stats(client: Client) -> Json:
@@ -86,7 +85,12 @@ def channel_stats(channel: Channel, *, include_clients: bool, topic: str = "") -
         "deferred_count": len(channel.deferred),
         "message_count": channel.message_count,
     }
-    stats |= {key: count for key, count in zip(_DISTANCES, channel.memory_counts, strict=True) if count}
+    if channel.zone_count:
+        stats["zone_local_msg_count"] = channel.zone_count
+    if channel.region_count:
+        stats["region_local_msg_count"] = channel.region_count
+    if elsewhere := channel.memory_count - channel.zone_count - channel.region_count:
+        stats["global_msg_count"] = elsewhere
     return stats | {
         "requeue_count": channel.requeue_count,
         "timeout_count": channel.timeout_count,
