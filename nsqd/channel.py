@@ -9,8 +9,10 @@ from itertools import islice
 from random import shuffle
 from typing import Any
 
+from nsqcore import logs
 from nsqd.backend import Backend
 from nsqd.client import Client
+from nsqd.debug_lines import show_messages
 from nsqd.deferred import Deferred
 from nsqd.errors import EXITING, Refused
 from nsqd.frames import Batch, next_delivery, records_of_past, undelivered
@@ -177,8 +179,9 @@ class Channel:
         hungry, self._hungry = self._hungry, {}
         still: list[Client] = []
         progress, now = False, self._loop.time()
-        for group in (hungry,) if self._plain else self._groups(hungry, now):
-            waiting, left = len(self.queue.memory) + len(self.returned) + self.backend.depth, len(group)
+        queue, plain = self.queue, self._plain
+        for group in (hungry,) if plain else self._groups(hungry, now):
+            waiting, left = len(queue.memory) + len(self.returned) + self.backend.depth, len(group)
             if self._sampling is not None:
                 # As long as one that samples has room, it is shown everything before the others get it.
                 waiting = self._declined + (0 if self._asking else waiting)
@@ -188,11 +191,17 @@ class Channel:
                 if waiting <= 0:
                     self._hungry[client] = None  # not served: first in line next time
                 elif room > 0 and not client.blocked:
-                    served = self._serve(client, min(room, -(-waiting // left), MAX_RUN), now)
-                    if served:
-                        waiting -= served
+                    count = min(room, -(-waiting // left), MAX_RUN)
+                    if plain and queue.memory and not self.returned:  # mostly; spares a call per run
+                        run, from_memory = queue.take(min(count, len(queue.memory)), MAX_RUN_BYTES), True
+                        self.memory_count += len(run)
+                    else:
+                        run, from_memory = self._take(client, count)
+                    if run:
+                        self._send(client, run, now, from_memory)
+                        waiting -= len(run)
                         progress = True
-                    if served < room:
+                    if len(run) < room:
                         still.append(client)
                 left -= 1
         for client in still:
@@ -201,29 +210,6 @@ class Channel:
             progress and self._hungry
         ):  # without progress the disk can't be read for the moment, and wakes us when it can
             self.wake()
-
-    def _serve(self, client: Client, count: int, now: float) -> int:
-        """Sends up to ``count`` messages to a client; returns how many."""
-        queue = self.queue
-        if (
-            self._plain and queue.memory and not self.returned
-        ):  # mostly so; a call less for each message at RDY 1
-            run, from_memory = queue.take(min(count, len(queue.memory)), MAX_RUN_BYTES), True
-            self.memory_count += len(run)
-        else:
-            run, from_memory = self._take(client, count)
-            if not run:
-                return 0
-        taken = len(run)
-        data = run[0] if taken == 1 else b"".join(run)
-        if from_memory:
-            queue.released(len(data))
-        client.in_flight.add(run, now)
-        client.message_count += taken
-        if client.timer is None:
-            self._await_timeout(client)
-        client.write(data)
-        return taken
 
     def _take(self, client: Client, count: int) -> tuple[list[bytes], bool]:
         """Takes up to ``count`` messages as they are to be sent to a client.
@@ -256,6 +242,18 @@ class Channel:
             if not run:  # the disk can't be read for the moment
                 return self._take(client, count)
         return run, from_memory
+
+    def _send(self, client: Client, run: list[bytes], now: float, from_memory: bool) -> None:
+        data = run[0] if len(run) == 1 else b"".join(run)
+        if from_memory:
+            self.queue.released(len(data))
+        client.in_flight.add(run, now)
+        client.message_count += len(run)
+        if client.timer is None:
+            self._await_timeout(client)
+        if logs.debugging:
+            show_messages(client.remote_address, run)
+        client.write(data)
 
     def _count(self, client: Client, messages: int) -> None:
         self.memory_count += messages
@@ -301,11 +299,7 @@ class Channel:
             client, self.clients, fresh, room=room, most=MAX_RUN, most_bytes=MAX_RUN_BYTES
         )
         if accepted:
-            client.in_flight.add(accepted, now)
-            client.message_count += len(accepted)
-            if client.timer is None:
-                self._await_timeout(client)
-            client.write(b"".join(accepted))
+            self._send(client, accepted, now, from_memory=False)
         if len(accepted) < room:
             self._hungry[client] = None
         if shown:
