@@ -32,8 +32,8 @@ from tests.support.processes import ROOT
 from tests.system.waiting import DEADLINE_S
 
 PROGRAMS = Path(__file__).parent / "programs"
-NODE_MODULES = Path(sys.prefix) / "node" / "node_modules"
-"""Where ``make setup`` puts what ``tests/system/node`` names."""
+NODE = Path(sys.prefix) / "node"
+"""Where ``make setup`` installs what ``tests/system/node`` names, and says so when it is complete."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Client:
             return "" if importlib.util.find_spec(module) else f"{self.name} is not installed"
         if shutil.which("node") is None:
             return "there is no node"
-        if not (NODE_MODULES / self.name).is_dir():
-            return f"{self.name} is not in {NODE_MODULES}: make setup installs it where there is npm"
+        if not (NODE / ".installed").exists():
+            return f"{self.name} is not in {NODE}: make setup installs it where there is npm"
         return ""
 
 
@@ -134,7 +134,7 @@ class ForeignClient:
             text=True,
             encoding="utf-8",
             errors="backslashreplace",
-            env={**os.environ, "NODE_PATH": str(NODE_MODULES)},
+            env={**os.environ, "NODE_PATH": str(NODE / "node_modules")},
             cwd=ROOT,
         )
         self._readers = [
