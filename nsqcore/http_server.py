@@ -249,10 +249,17 @@ async def listen(runner: web.AppRunner, address: str) -> str:
     Raises StartError when the address can't be had.
     """
     listener = bind(address)
-    await listen_at(runner, listener)
+    await _OwnSite(runner, listener).start()
     return address_of(listener)
 
 
-async def listen_at(runner: web.AppRunner, listener: socket.socket) -> None:
-    """Serves a runner that is set up at a socket that listens already."""
-    await web.SockSite(runner, listener, backlog=BACKLOG).start()
+class _OwnSite(web.SockSite):
+    """A site that closes its socket at the end, which removes the file of a unix one."""
+
+    def __init__(self, runner: web.AppRunner, listener: socket.socket) -> None:
+        super().__init__(runner, listener, backlog=BACKLOG)
+        self._listener = listener
+
+    async def stop(self) -> None:
+        await super().stop()
+        self._listener.close()

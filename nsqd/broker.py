@@ -158,6 +158,7 @@ class Broker:
             self.delete_topic(topic)
 
     def _delete_channel(self, topic: Topic, channel: Channel) -> None:
+        log.info("TOPIC(%s): deleting channel %s", channel.topic_name, channel.name)
         log.info("CHANNEL(%s): deleting", channel.name)
         topic.remove_channel(channel)
         channel.delete()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from nsqcore import debug_api
 from nsqcore.api_server import Api
 from nsqcore.http_connection import HttpServer
-from nsqcore.listeners import address_of, bind, port_of, serve
+from nsqcore.listeners import address_of, bind, bind_tcp, port_of, serve
 from nsqcore.version import banner
 from nsqd import checks
 from nsqd.auth_servers import AuthServers
@@ -160,7 +160,8 @@ class Nsqd:
         return server
 
     def _listen(self, word: str, address: str) -> socket.socket:
-        self._listeners[word] = listener = bind(address)
+        # The original serves HTTPS at TCP addresses alone: what is none is a mistake there, and no path.
+        self._listeners[word] = listener = bind_tcp(address) if word == "HTTPS" else bind(address)
         return listener
 
     async def _serve(self, word: str, protocol: Callable[[], asyncio.Protocol]) -> None:
@@ -194,7 +195,8 @@ class Nsqd:
             if not await self._broker.close():
                 self.failed.set()
         if self._serving:
-            log.info("NSQ: stopping subsystems")
+            for line in ("NSQ: stopping subsystems", "QUEUESCAN: closing", "LOOKUP: closing"):
+                log.info(line)
         if self._statsd is not None:
             await self._statsd.close()
         await self._connections.close(CLOSE_GRACE_S)

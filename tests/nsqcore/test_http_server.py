@@ -300,6 +300,7 @@ async def test_a_unix_socket_is_served(tmp_path: Path) -> None:
     writer.close()
     await writer.wait_closed()
     await runner.cleanup()
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_unix_socket_in_no_folder_is_a_start_error(tmp_path: Path) -> None:

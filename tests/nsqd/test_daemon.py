@@ -329,3 +329,16 @@ async def test_a_failed_write_at_the_end_is_an_exit_status_of_1(tmp_path: Path, 
         (tmp_path / "t.diskqueue.000000.dat").mkdir()
         assert await stopped(daemon) == 1
         assert " ERROR: DISKQUEUE(t) failed to write " in daemon.log
+
+
+async def test_sigquit_shows_what_is_going_on_and_stores_everything(tmp_path: Path, connect: Connect) -> None:
+    with start(tmp_path) as daemon:
+        client = await connect(daemon)
+        await client.pub("t", *[b"x"] * 100)
+        daemon.signal(signal.SIGQUIT)
+        assert await asyncio.to_thread(daemon.wait) == 2
+        assert "most recent call first" in daemon.log
+        assert "Stack for <Task " in daemon.log
+        assert lines_of(daemon.log)[-1] == "[nsqd] @ INFO: NSQ: bye"
+    with start(tmp_path) as daemon:
+        assert await asyncio.to_thread(depths, daemon) == {"t": 100}
