@@ -12,9 +12,11 @@ import pytest
 import pytest_asyncio
 
 from nsqcore.wire.commands import encode_auth, encode_dpub, encode_mpub, encode_pub, encode_sub
+from tests.nsqd.test_tls import upgraded
 from tests.support.auth_server import ALL, AuthServer, permissions
 from tests.support.clock import Clock
 from tests.support.nsqd import Node, RawClient, eventually
+from tests.support.tls import V13, Authority
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -109,6 +111,18 @@ async def test_post_tells_the_same_as_json(tmp_path: Path, server: AuthServer) -
     assert asked.body == (
         b'{"common_name":[""],"remote_ip":["127.0.0.1"],"secret":["\\u003c\\u0026\\u003e"],"tls":["false"]}'
     )
+
+
+async def test_the_server_is_told_of_tls_and_the_certificate(tmp_path: Path, server: AuthServer) -> None:
+    for folder in ("queue", "authority"):
+        (tmp_path / folder).mkdir()
+    authority = Authority(tmp_path / "authority")
+    flags = [*authority.flags, authority.ca_flag, "--tls-client-auth-policy=require-verify"]
+    async with Node(tmp_path / "queue", server.flag, *flags) as node:
+        client = await upgraded(node, authority.client(authority.certificate("joe"), V13))
+        client.send(encode_auth(b"s"))
+        await client.expect(OK_ALL)
+    assert server.asked[0].target == "/auth?common_name=joe&remote_ip=127.0.0.1&secret=s&tls=true"
 
 
 async def test_the_http_api_is_open_to_all(node: Node) -> None:

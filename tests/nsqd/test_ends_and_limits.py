@@ -157,6 +157,25 @@ async def test_an_ephemeral_channel_goes_with_its_last_consumer(node: Node) -> N
     assert node.topic("t").depth == 1
 
 
+@pytest.mark.parametrize("leaves_first", [True, False])
+async def test_a_consumer_that_comes_as_the_last_one_goes_has_a_channel(
+    node: Node, leaves_first: bool
+) -> None:
+    """In the original both may meet: it tries once more, and refuses the consumer if they meet again."""
+    last = await node.subscribe("t#ephemeral", "c#ephemeral")
+    comes = await node.connect()
+    await comes.pub("elsewhere", b"x")
+    old, new = await node.end_of(last), await node.end_of(comes)
+    for step in sorted((True, False), reverse=leaves_first):
+        if step:
+            old.abort()
+        else:
+            new.data_received(b"SUB t#ephemeral c#ephemeral\nRDY 1\n")
+    await comes.expect_ok()
+    await node.publish("t#ephemeral", b"x")
+    assert (await comes.message()).body == b"x"
+
+
 async def test_an_ephemeral_channel_that_never_had_a_consumer_stays(node: Node) -> None:
     await post(node, "/topic/create?topic=t")
     await post(node, "/channel/create?topic=t&channel=c%23ephemeral")
