@@ -12,7 +12,7 @@ _SLICE = 16 * 1024
 
 
 class Deflate:
-    """One connection's two streams; :class:`nsqd.codec.Codec`. Holds some 300 KB."""
+    """One connection's two streams; :class:`nsqd.codec.Codec`. Holds up to 300 KB."""
 
     def __init__(self, level: int) -> None:
         """``level`` is 1 (fast) to 9 (small)."""

@@ -203,7 +203,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
                 self._tell_all()
         finally:
             self._flushing = flushing
-            if self._out and not flushing:
+            if not flushing and (self._out or self._blocked):
                 self._flush()
         self._pace()
 
