@@ -268,14 +268,14 @@ class HttpConnection(asyncio.Protocol):
     async def _serve(self, request: Request, body: _Body) -> None:
         head = request.head
         response = _UNFULFILLED if head.expects_more else await self._server.respond(request)
-        keep = head.keep_alive and not head.expects_more and not self._closing and not self._heard_all
+        keep = head.keep_alive and not head.expects_more and not self._closing
         if keep and not body.ended:
             left = body.left
             if body.waits or (left is not None and left > MOST_UNREAD):
                 keep = False
             elif left is None:
                 keep = await body.drain(MOST_UNREAD)
-        keep = keep and not body.broken and not self._heard_all
+        keep = keep and not body.broken
         if self._gone:
             return
         self._transport.write(
