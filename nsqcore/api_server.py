@@ -57,11 +57,10 @@ def query_of(request: Request) -> dict[str, str]:
 
 
 def require(query: dict[str, str], name: str) -> str:
-    """A parameter that must be there and not empty; raises HttpError 400 ``MISSING_ARG_<NAME>``."""
-    value = query.get(name, "")
-    if not value:
+    """A parameter that must be there, if only empty; raises HttpError 400 ``MISSING_ARG_<NAME>``."""
+    if name not in query:
         raise HttpError(400, f"MISSING_ARG_{name.upper()}")
-    return value
+    return query[name]
 
 
 class Api:

@@ -29,7 +29,7 @@ CLOSE_GRACE_S = 1.0
 """How long requests at work get when the server ends."""
 
 
-_UNFULFILLED = Answer(417)
+_UNFULFILLED = Answer(417, b"", (("Connection", "close"),))
 
 
 class HttpServer:
@@ -279,7 +279,12 @@ class HttpConnection(asyncio.Protocol):
         if self._gone:
             return
         self._transport.write(
-            encode(response, minor=head.minor, keep_alive=keep, without_body=head.method == "HEAD")
+            encode(
+                response,
+                minor=head.minor,
+                keep_alive=keep or head.expects_more,
+                without_body=head.method == "HEAD",
+            )
         )
         if keep and not body.ended:
             keep = await body.drain(MOST_UNREAD)

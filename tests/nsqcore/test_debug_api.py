@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nsqcore import debug_api, introspection
+from nsqcore import debug_api
 from nsqcore.introspection import CpuSampler
 from tests.support.api import serving
 from tests.support.nsqd import eventually
@@ -101,7 +102,8 @@ def test_a_profile_knows_other_threads_by_name() -> None:
     thread = threading.Thread(target=spin, args=(0.2,), name="the other; one")
     sampler.start()
     thread.start()
-    thread.join()
+    while thread.is_alive():
+        thread.join(0.01)
     sampler.stop()
     assert "the other, one;" in sampler.collapsed()
 
@@ -117,7 +119,7 @@ async def test_memory_is_told_by_type(address: tuple[str, int]) -> None:
     size, count, _ = line.split()
     assert int(count) == len(kept)
     assert int(size) == len(kept) * sys.getsizeof(kept[0])
-    assert f"resident bytes       {introspection.resident_bytes()}"[:23].encode() in answer.body
+    assert re.match(rb"resident bytes +\d{8}", answer.body)
 
 
 async def test_the_stacks_of_tasks_and_threads_are_told(address: tuple[str, int]) -> None:

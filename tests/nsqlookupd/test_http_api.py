@@ -173,7 +173,6 @@ async def test_ephemeral_names_can_be_asked_for(api: Api) -> None:
 
 REFUSALS = [
     ("GET", "/channels", 400, "MISSING_ARG_TOPIC"),
-    ("GET", "/channels?topic=", 400, "MISSING_ARG_TOPIC"),
     ("GET", "/lookup", 400, "MISSING_ARG_TOPIC"),
     ("GET", "/lookup?topic=unknown", 404, "TOPIC_NOT_FOUND"),
     ("GET", "/lookup?topic=*", 404, "TOPIC_NOT_FOUND"),
