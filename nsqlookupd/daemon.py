@@ -83,14 +83,16 @@ class NsqLookupd:
 
     async def _stop(self) -> None:
         if self._tcp_listener is not None:
-            log.info("TCP: closing %s", address_of(self._tcp_listener))
-            if self._tcp_server is not None:
+            if (
+                self._tcp_server is not None
+            ):  # a start that failed has its FATAL line, and that is the last one
+                log.info("TCP: closing %s", address_of(self._tcp_listener))
                 self._tcp_server.close()
             self._tcp_listener.close()
         await self._connections.close(CLOSE_GRACE_S)
         if self._http_listener is not None:
-            log.info("HTTP: closing %s", address_of(self._http_listener))
             if self._http_accepting is not None:
+                log.info("HTTP: closing %s", address_of(self._http_listener))
                 self._http_accepting.close()
             if self._http_server is not None:
                 await self._http_server.close()

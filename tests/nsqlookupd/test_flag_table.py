@@ -77,8 +77,10 @@ def test_the_original_answers_the_same(row: Row, tmp_path: Path) -> None:
         ("127.0.0.1:xyz", "listen tcp: address tcp/xyz: unknown port"),
     ],
 )
-def test_an_address_that_can_not_be_had_ends_the_start(address: str, why: str) -> None:
-    ended = run_to_end("nsqlookupd", f"--tcp-address={address}", "--http-address=127.0.0.1:0")
+@pytest.mark.parametrize("listener", ["tcp", "http"])
+def test_an_address_that_can_not_be_had_ends_the_start(listener: str, address: str, why: str) -> None:
+    free = {"tcp": "127.0.0.1:0", "http": "127.0.0.1:0"} | {listener: address}
+    ended = run_to_end("nsqlookupd", *(f"--{name}-address={where}" for name, where in free.items()))
     assert (ended.returncode, ended.stdout) == (1, "")
     lines = [STAMP.sub("", text) for text in ended.stderr.splitlines()]
     assert (
