@@ -18,12 +18,12 @@ from typing import Any
 from nsqcore.addresses import HostPort, parse_host_port
 from nsqd.broker import Broker
 from nsqd.errors import go_error
-from nsqd.statsd_report import Report, packed
+from nsqd.statsd_report import Packets, Report
 
 log = logging.getLogger(__name__)
 
 SLICE = 100
-"""Topics that are turned into lines in one go: with two channels each some 4 ms."""
+"""Topics that are turned into lines in one go: with two channels each some 3 ms."""
 PACE_S = 0.01
 """Between two packets. The original takes the whole interval to send them, so that figures are that old."""
 SPREAD = 0.8
@@ -83,14 +83,14 @@ class Statsd:
             return
         with closing(sock):
             log.info("STATSD: pushing stats to %s", self._address)
-            lines: list[str] = []
+            packets = Packets(self._packet_size)
             self._report.begin()
             for n, topic in enumerate(sorted(self._broker.topics.values(), key=lambda topic: topic.name), 1):
-                lines.extend(self._report.topic(topic))
+                packets.add(self._report.topic(topic))
                 if n % SLICE == 0:
                     await asyncio.sleep(0)
-            lines.extend(self._report.memory(self._memory()))
-            if await self._send(sock, packed(lines, self._packet_size)):
+            packets.add(self._report.memory(self._memory()))
+            if await self._send(sock, packets.finish()):
                 self._complaints.clear()
 
     async def _send(self, sock: socket.socket, packets: list[bytes]) -> bool:

@@ -37,19 +37,34 @@ def latency_names(quantiles: Sequence[float]) -> list[str]:
     return names
 
 
-def packed(lines: Iterable[str], size: int) -> list[bytes]:
-    """Packets of at most ``size`` bytes that begin and end with a line; a longer line has one to itself."""
-    packets: list[bytes] = []
-    packet = bytearray()
-    for line in lines:
-        data = line.encode()
-        if packet and len(packet) + len(data) > size:
-            packets.append(bytes(packet))
-            packet.clear()
-        packet += data
-    if packet:
-        packets.append(bytes(packet))
-    return packets
+class Packets:
+    """Lines on their way into packets of at most ``size`` bytes that begin and end with a line.
+
+    A longer line has a packet to itself.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._full: list[bytes] = []
+        self._open = bytearray()
+
+    def add(self, lines: Iterable[str]) -> None:
+        """The next lines."""
+        for line in lines:
+            data = line.encode()
+            if self._open and len(self._open) + len(data) > self._size:
+                self._close()
+            self._open += data
+
+    def finish(self) -> list[bytes]:
+        """All packets; no more lines come."""
+        if self._open:
+            self._close()
+        return self._full
+
+    def _close(self) -> None:
+        self._full.append(bytes(self._open))
+        self._open.clear()
 
 
 class Report:

@@ -342,7 +342,7 @@ async def _try(steps: list[tuple[str, int]]) -> None:
             else:
                 for key in held:
                     assert channel.requeue(client, key, 0)
-        for _ in range(60):
+        while channel._woken:
             await asyncio.sleep(0)
             for client in clients:
                 assert len(client.in_flight) <= max(client.ready, before.get(client, 0))

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -31,7 +32,7 @@ class Server:
         self._socket.bind((host, 0))
         self._socket.setblocking(False)
         self.port = self._socket.getsockname()[1]
-        self.flag = f"--statsd-address=127.0.0.1:{self.port}"
+        self.flag = f"--statsd-address={HostPort(host, self.port)}"
         self.packets: list[bytes] = []
 
     def read(self) -> list[bytes]:
@@ -94,6 +95,13 @@ async def test_short_intervals_work(tmp_path: Path, server: Server, interval: st
     async with Node(tmp_path, server.flag, f"--statsd-interval={interval}") as node:
         await node.publish("t", b"123")
         await eventually(lambda: sum(b"mem.gc_runs" in packet for packet in server.read()) >= 2)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+async def test_the_server_may_have_an_ipv6_address(tmp_path: Path) -> None:
+    with closing(Server("::1")) as server:
+        async with Node(tmp_path, server.flag, "--statsd-interval=20ms"):
+            await eventually(lambda: len(server.read()) > 0)
 
 
 async def test_packets_have_the_size_that_was_set_and_may_leave_memory_and_ephemeral_ones_out(

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from nsqd.statsd_report import Report, latency_names, packed, resolved_prefix
+from nsqd.statsd_report import Packets, Report, latency_names, resolved_prefix
 from nsqd.topic import Topic
 from tests.support.nsqd import Node
 
@@ -53,7 +53,10 @@ def test_quantiles_have_the_originals_names_unless_two_would_share_one(
 
 @given(st.lists(st.text("abc", max_size=30).map(lambda text: text + "\n"), max_size=30), st.integers(0, 60))
 def test_packets_hold_whole_lines_and_no_more_than_fit(lines: list[str], size: int) -> None:
-    packets = packed(lines, size)
+    packing = Packets(size)
+    packing.add(lines[: len(lines) // 2])
+    packing.add(lines[len(lines) // 2 :])
+    packets = packing.finish()
     assert b"".join(packets) == "".join(lines).encode()
     for packet in packets:
         assert packet.endswith(b"\n")
