@@ -123,6 +123,15 @@ async def test_rdy_0_stops_delivery(node: Node) -> None:
     assert await consumer.bodies(1) == [b"x"]
 
 
+@pytest.mark.parametrize("milliseconds", [30_000, -1])
+async def test_a_lone_message_never_waits_for_the_output_buffer(node: Node, milliseconds: int) -> None:
+    consumer = await node.subscribe(
+        "t", "c", 10, output_buffer_size=65536, output_buffer_timeout=milliseconds
+    )
+    await node.publish("t", b"x")
+    assert (await consumer.message()).body == b"x"
+
+
 async def test_messages_are_delivered_in_the_order_of_their_publishing(node: Node) -> None:
     consumer = await node.subscribe("t", "c", rdy=2500)
     await consumer.mpub("t", *[b"%d" % n for n in range(1000)])
