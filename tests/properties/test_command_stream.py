@@ -14,6 +14,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given
 
+from nsqcore import logs
 from nsqcore.wire.commands import encode_batch, encode_dpub, encode_mpub, encode_pub
 from nsqcore.wire.frames import ERROR, MAGIC_V2, MESSAGE, FrameDecoder
 from nsqd import commands, commands_publish
@@ -236,6 +237,21 @@ def test_what_stands_behind_a_command_does_not_change_it(stream: bytes, tail: by
     followed = play([stream, tail], before=before)
     answers = [frame for frame in alone.frames if frame[0] != MESSAGE]
     assert [frame for frame in followed.frames if frame[0] != MESSAGE][: len(answers)] == answers
+
+
+@property_test(weight=1)
+@examples(200)
+@given(stream=STREAMS, cuts=CUTS, consuming=st.booleans(), ended=st.booleans())
+@example(stream=b"NOP\n" + b"x" * 16_384 + b"\n", cuts=[16_387], consuming=False, ended=False)
+@example(stream=b"FIN %b\n" % IDS[0] * 2 + b"PUB t\n\0\0\0\x99", cuts=[], consuming=True, ended=True)
+def test_what_is_logged_of_commands_at_debug_does_not_change_them(
+    stream: bytes, cuts: list[int], consuming: bool, ended: bool
+) -> None:
+    before = CONSUMER if consuming else b""
+    quiet = play([stream], before=before, ended=ended)
+    with patch.object(logs, "debugging", True):
+        assert play([stream], before=before, ended=ended) == quiet
+        assert play(cut(stream, cuts), before=before, ended=ended) == quiet
 
 
 @pytest.mark.parametrize(
