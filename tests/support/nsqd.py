@@ -175,9 +175,9 @@ class Node:
         await client.pub(topic, *bodies)
         client.close()
 
-    async def connect_http(self) -> RawHttp:
-        """A connection to the HTTP port."""
-        client = await RawHttp.open(self.http)
+    async def connect_http(self, *, tls: bool = False) -> RawHttp:
+        """A connection to the HTTP port, or the HTTPS port, its handshake not begun."""
+        client = await RawHttp.open(self.https if tls else self.http)
         self._clients.append(client)
         return client
 
