@@ -1,6 +1,6 @@
-"""The HTTP side that all daemons share: the originals' router, answers, error envelope and access log.
+"""The HTTP side of nsqadmin: the originals' router, answers, error envelope and access log.
 
-Built on aiohttp's application; the rules that differ from aiohttp's own are the router's (405 with
+nsqd and nsqlookupd have :mod:`nsqcore.api_server`. Built on aiohttp's application; the rules that differ from aiohttp's own are the router's (405 with
 ``Allow``, OPTIONS answered, redirects for a wrong letter case or a trailing slash) and the envelope:
 every error of the API is ``{"message":"CODE"}``.
 """

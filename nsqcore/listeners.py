@@ -18,6 +18,9 @@ from nsqcore.golang import go_reason
 BACKLOG = 1024
 """Connections that may wait to be accepted: a whole cluster reconnects at once after a restart."""
 
+KEEP_ALIVE_S = 15
+"""Silence after which the system asks whether a peer is there, and between two such questions."""
+
 
 class UnixListener(socket.socket):
     """A listening unix socket; closing it removes its file, unless that belongs to another by now."""
@@ -70,18 +73,30 @@ def bind_tcp(address: str) -> socket.socket:
     try:
         port = _port(port_text)
         if host in ("", "0.0.0.0", "::") and socket.has_dualstack_ipv6():
-            return socket.create_server(
-                ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG
+            return _keep_alive(
+                socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
             )
         found = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)
         family, _, _, _, where = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-        return socket.create_server((str(where[0]), port), family=family, backlog=BACKLOG)
+        return _keep_alive(socket.create_server((str(where[0]), port), family=family, backlog=BACKLOG))
     except (socket.gaierror, UnicodeError):  # the latter for what can't be a host name at all
         raise StartError(f"listen ({address}) failed - listen tcp: lookup {host}: no such host") from None
     except OSError as e:
         raise StartError(f"listen ({address}) failed - listen tcp {address}: bind: {go_reason(e)}") from None
     except ValueError as e:
         raise StartError(f"listen ({address}) failed - listen tcp: address {e}") from None
+
+
+def _keep_alive(listener: socket.socket) -> socket.socket:
+    """Has the system ask silent peers whether they are there, as Go does; accepted connections inherit it.
+
+    A machine that lost its power says no goodbye, and its connections would stay for ever.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL"):  # the middle one is macOS's first
+        if hasattr(socket, name):
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), KEEP_ALIVE_S)
+    return listener
 
 
 def _port(text: str) -> int:

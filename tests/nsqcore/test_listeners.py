@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nsqcore.errors import StartError
-from nsqcore.listeners import address_of, bind, bind_tcp, bind_unix, port_of, serve
+from nsqcore.listeners import KEEP_ALIVE_S, address_of, bind, bind_tcp, bind_unix, port_of, serve
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -228,3 +228,14 @@ async def test_connections_are_accepted_at_both_kinds(address: str, folder: Path
     server.close()
     listener.close()
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", ":0"])
+def test_the_system_asks_whether_silent_peers_are_there(address: str) -> None:
+    with (
+        bind(address) as listener,
+        socket.create_connection(("127.0.0.1", port_of(listener))),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == KEEP_ALIVE_S
