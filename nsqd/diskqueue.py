@@ -242,6 +242,11 @@ class DiskQueue:
         self._reader.forget()
         try:
             self._writer.close()
+        finally:  # a sync that fails keeps nothing else from being stored
+            self._store_rest()
+
+    def _store_rest(self) -> None:
+        try:
             self._leave_read_segments()
             if self._to_keep:
                 self._store_deferred()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from struct import Struct
@@ -21,6 +22,7 @@ from nsqd.segments import Position, QueueFiles
 
 log = logging.getLogger(__name__)
 _I32 = Struct(">i")
+_ID = re.compile(rb"[0-9a-f]{16}")
 READ_CHUNK = 256 * 1024
 
 
@@ -53,6 +55,7 @@ class SegmentReader:
         self._chunk, self._chunk_at = b"", 0  # what was read ahead, and how far into it reading is
         self._behind = 0  # bytes of the record before this one, while it is known where that began
         self._resting = False
+        self._doubted = False  # what stands here is no record, though its length could be one's
         self._searching: int | None = None  # from where on the next record is looked for
         self._unproven: Position | None = at  # an earlier life's word; no record was seen there yet
 
@@ -64,7 +67,8 @@ class SegmentReader:
         taken = 0
         while len(frames) < count and taken < size and self.at != self._writer.at and not self._resting:
             chunk, at, end = self._chunk, self._chunk_at, len(self._chunk)
-            limit = count - len(frames)
+            before = len(frames)
+            limit = count - before
             start, length = at, 0
             while limit > 0 and end - at >= 4:
                 (length,) = size_at(chunk, at)
@@ -76,28 +80,40 @@ class SegmentReader:
                 if taken + at - start >= size:
                     break
             if at == start:
-                if limit <= 0 or not self._fill(length, frames):
+                if limit <= 0 or not self._fill(length):
                     break
                 continue
             taken += at - start
             self._chunk_at = at
-            self._behind = len(frames[-1]) - 4
             self.at = Position(self.at.file, self.at.offset + at - start)
+            if _ID.match(frames[-1], 18) is None:  # the last one of a run tells whether it is one of records
+                self._doubt(frames, before)
+            if len(frames) > before:
+                self._behind = len(frames[-1]) - 4
         return frames
 
-    def _fill(self, length: int, frames: list[bytes]) -> bool:
+    def _doubt(self, frames: list[bytes], before: int) -> None:
+        """Takes back what has no id: the lengths that led there were no lengths."""
+        offset = self.at.offset
+        while len(frames) > before and _ID.match(frames[-1], 18) is None:
+            offset -= len(frames.pop()) - 4
+        self.at = Position(self.at.file, offset)
+        self.caught_up()
+        self._doubted = True
+
+    def _fill(self, length: int) -> bool:
         """Reads ahead at the reading position, or goes on to the next segment; False when nothing more is to be had now."""
         at = self.at
         try:
             if self._searching is None:
-                damage = self._read_ahead(at, length)
+                damage = "no id stands there" if self._doubted else self._read_ahead(at, length)
                 if not damage:
                     return True
                 self._report(at, damage)
                 if self._unproven == at and self._goes_back(at):
                     return True
                 self._begin_search(at)
-            return self._search(frames)
+            return self._search()
         except FileNotFoundError as e:
             self._searching = None
             self._report(at, str(e))
@@ -155,16 +171,16 @@ class SegmentReader:
     def _begin_search(self, at: Position) -> None:
         """Keeps the damaged segment's bytes, and has nothing more written to it.
 
-        The search begins within the record before: what is taken for damage may be the middle of one whose
-        length grew.
+        The search begins within the record before: what is taken for damage may be the middle of a healthy one,
+        if that one's length grew.
         """
         self._bad = self._files.keep_as_bad(self._files.path(at.file))
         if at.file == self._writer.at.file:
             self._writer.go_on_in(at.file + 1)
-        self._chunk, self._chunk_at = b"", 0
+        self._chunk, self._chunk_at, self._doubted = b"", 0, False
         self._searching = at.offset - self._behind + HEADER if self._behind else at.offset + 1
 
-    def _search(self, frames: list[bytes]) -> bool:
+    def _search(self) -> bool:
         """Looks through one window for the next record; False when it takes more turns of the loop."""
         at, start = self.at, self._searching
         assert start is not None
@@ -180,17 +196,12 @@ class SegmentReader:
             self._resting = True
             self._disk.next_turn(self._rested)
             return False
-        begin = at.offset
-        if found is not None and found < begin:
-            begin -= self._behind
-            if frames:
-                frames.pop()
-        to = max(begin, end) if found is None else found
+        to = max(at.offset, end) if found is None else found
         log.error(
             "DISKQUEUE(%s) skipped %d bytes at %d of %s, which is kept as %s; going on at %d",
             self._files.name,
-            to - begin,
-            begin,
+            max(to - at.offset, 0),
+            at.offset,
             self._files.path(at.file),
             self._bad,
             to,
@@ -229,12 +240,13 @@ class SegmentReader:
         self._turned()
 
     def caught_up(self) -> None:
-        """All is read: what was read ahead is of no more use."""
+        """What was read ahead is of no more use."""
         self._chunk, self._chunk_at = b"", 0
 
     def forget(self) -> None:
         """Lets go of the segment and of what was read ahead."""
-        self._chunk, self._chunk_at, self._behind, self._searching = b"", 0, 0, None
+        self.caught_up()
+        self._behind, self._doubted, self._searching = 0, False, None
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

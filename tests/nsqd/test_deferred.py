@@ -46,6 +46,14 @@ def test_an_empty_one_knows_no_time() -> None:
     assert deferred.due(1e9, 1) == []
 
 
+def test_dropping_leaves_nothing() -> None:
+    deferred = Deferred()
+    for n in (3, 1, 2):
+        deferred.add(float(n), b"%d" % n)
+    assert {past for _, _, past in deferred.drop()} == {b"1", b"2", b"3"}
+    assert (len(deferred), deferred.next_due()) == (0, None)
+
+
 @given(st.lists(st.one_of(st.integers(0, 20), st.tuples(st.integers(0, 20), st.integers(1, 4)))))
 def test_does_as_a_sorted_list_does(steps: list[int | tuple[int, int]]) -> None:
     deferred, model, added = Deferred(), list[tuple[float, int]](), 0

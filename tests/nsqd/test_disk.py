@@ -55,6 +55,40 @@ async def test_a_write_asked_for_by_a_write_is_done_in_the_next_turn(disk: Disk)
     assert done == ["first", "second"]
 
 
+async def test_what_goes_wrong_in_one_write_costs_the_others_nothing(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[str] = []
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    disk.write_soon(broken)
+    disk.write_soon(lambda: done.append("second"))
+    await asyncio.sleep(0)
+    assert done == ["second"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_an_answer_that_fails_costs_the_others_nothing(
+    disk: Disk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = DiskQueue(
+        tmp_path, "t", disk=disk, grown=lambda: None, max_bytes_per_file=1000, sync_every=10_000
+    )
+    answers: list[OSError | None] = []
+
+    def broken(_: OSError | None) -> None:
+        raise ZeroDivisionError
+
+    queue.append([record(b"1")], broken)
+    queue.append([record(b"2")], answers.append)
+    await asyncio.sleep(0)
+    assert (answers, queue.depth) == ([None], 2)
+    assert "ZeroDivisionError" in caplog.text
+    queue.close()
+
+
 async def test_one_timer_syncs_all_that_changed_each_once(disk: Disk) -> None:
     synced: list[str] = []
     a, b = (lambda: synced.append("a")), (lambda: synced.append("b"))

@@ -40,7 +40,6 @@ LENGTHS: dict[str, Harm] = {
     "a length beyond the end": lambda path: overwrite(path, SIZE, pack(">i", 100)),
     "an enormous length": lambda path: overwrite(path, SIZE, pack(">i", 2**31 - 1)),
     "zeros": lambda path: overwrite(path, SIZE, bytes(SIZE)),
-    "a bit that makes it longer": lambda path: overwrite(path, SIZE, pack(">i", SIZE - 4 + 8)),
 }
 """The second of three records."""
 ENDS: dict[str, Harm] = {
@@ -79,6 +78,27 @@ def test_what_lies_before_and_behind_the_damage_is_delivered(
         f"which is kept as {rig.segment(0)}.bad; going on at {to}"
     )
     assert third == f"DISKQUEUE(t) positive depth at tail ({2 - len(rest)}), data was lost, resetting 0..."
+
+
+def test_a_length_that_grew_does_not_cost_the_next_record(rig: Rig) -> None:
+    queue = rig.open()
+    rig.put(queue, A, B, C, D)
+    overwrite(rig.segment(0), SIZE, pack(">i", SIZE - 4 + 8))
+    found = rig.take(queue)
+    assert found == [A, B + record(C)[:8], C, D]
+
+
+def test_numbers_in_a_body_are_not_taken_for_records(tmp_path: Path) -> None:
+    """A length that shrank leads into the body, where possible lengths stand."""
+    with Rig(tmp_path) as rig:
+        for count in (1, 1000):
+            queue = rig.open()
+            rig.put(queue, A, pack(">i", 26) * 300, B)
+            overwrite(rig.segment(queue._reader.at.file), SIZE, pack(">i", 126))
+            found = [body for _ in range(5) for body in rig.take(queue, count)]
+            assert found == [A, pack(">i", 26) * 25, B]
+            assert queue.depth == 0
+            rig.reopen(queue)
 
 
 @harms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from pathlib import Path
 
@@ -134,6 +135,48 @@ async def test_a_topic_created_again_right_after_its_deletion_loses_nothing(tmp_
         await node.restart()
         consumer = await node.subscribe("t", "c", rdy=100)
         assert await take_all(consumer, 100) == numbers(100)
+
+
+async def test_what_is_deferred_keeps_its_time_over_a_restart(node: Node) -> None:
+    """In a channel by REQ and DPUB, and in a topic that no channel took it from; attempts are kept."""
+    loop = asyncio.get_running_loop()
+    consumer = await node.subscribe("t", "c", rdy=1)
+    producer = await node.connect()
+    await producer.pub("t", b"put off")
+    message = await consumer.message()
+    consumer.rdy(0)
+    consumer.req(message.id, 600)
+    await consumer.settled()
+    began = loop.time()
+    await producer.dpub("t", 60_000, b"late")
+    await producer.dpub("u", 600, b"in a topic")
+    await node.restart()
+    assert (node.channel("t", "c").depth, len(node.channel("t", "c").deferred)) == (0, 2)
+    assert node.topic("u").depth == 1
+    consumer = await node.subscribe("t", "c", rdy=5)
+    other = await node.subscribe("u", "c", rdy=5)
+    again, first = await consumer.message(), await other.message()
+    assert loop.time() - began > 0.5
+    assert (again.body, again.attempts, again.id) == (b"put off", 2, message.id)
+    assert (first.body, first.attempts) == (b"in a topic", 1)
+    consumer.fin(again.id)
+    other.fin(first.id)
+    await node.request("POST", "/channel/empty?topic=t&channel=c", b"")
+    await node.restart()
+    assert len(node.channel("t", "c").deferred) == 0
+    assert not list(node.folder.glob("*.deferred.dat"))
+
+
+async def test_with_a_portable_exit_it_is_delivered_at_once(node: Node) -> None:
+    await node.publish("t", b"1")
+    consumer = await node.subscribe("t", "c")
+    producer = await node.connect()
+    await producer.dpub("t", 60_000, b"late")
+    await consumer.settled()
+    await node.restart("--portable-exit")
+    await node.restart()
+    consumer = await node.subscribe("t", "c", rdy=5)
+    assert {message.body for message in await consumer.messages(2)} == {b"1", b"late"}
 
 
 async def test_a_deleted_channel_does_not_come_back_after_a_restart(node: Node) -> None:

@@ -201,6 +201,23 @@ def test_a_start_cut_short_anywhere_is_done_again(
         assert rig.take(queue) == [C, D]
 
 
+def test_an_end_that_can_t_sync_the_rest_stores_them(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = rig.open()
+    rig.put(queue, A)
+    queue.defer([(105.0, past(B))], 100.0, lambda _: None)
+    fsync = os.fsync
+
+    def fails_once(fd: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        raise OSError("input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails_once)
+    with pytest.raises(OSError, match="input/output error"):
+        queue.close()
+    queue, restored = begin(rig)
+    assert (restored, rig.take(queue)) == ([(5.0, B)], [A])
+
+
 def test_an_end_that_can_t_write_the_file_has_them_in_the_queue(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
