@@ -114,7 +114,7 @@ def clean_path(path: str) -> str:
     given = path.split("/")
     for part in given:
         if part == "..":
-            parts = parts[:-1]
+            del parts[-1:]
         elif part not in ("", "."):
             parts.append(part)
     clean = "/" + "/".join(parts)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsqcore.wire.http_head import BadRequest, head_end, read_head
+from nsqcore.wire.http_head import MAX_LINES, BadRequest, head_end, read_head
 
 HOST = "Host: h\r\n"
 
@@ -148,6 +148,16 @@ def test_what_go_refuses_is_refused_in_its_words(data: bytes, status: str, body:
             f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n{body or status}"
         ).encode()
     )
+
+
+@pytest.mark.parametrize("line", ["A: b\r\n", " b\r\n", "A{}: b\r\n"])
+def test_a_head_of_very_many_lines_is_refused(line: str) -> None:
+    headers = HOST + "X: y\r\n" + "".join(line.format(n) for n in range(MAX_LINES))
+    with pytest.raises(BadRequest) as caught:
+        read_head(head("GET / HTTP/1.1", headers))
+    assert caught.value.status == "431 Request Header Fields Too Large"
+    fewer = "".join(headers.splitlines(keepends=True)[: MAX_LINES - 1])
+    assert read_head(head("GET / HTTP/1.1", fewer)).path == "/"
 
 
 @pytest.mark.parametrize(
