@@ -179,6 +179,7 @@ class Snapshot:
         """``memory`` is left out when it is None."""
         self.start_time = start_time
         self.health = health
+        self.topic = topic
         self.chosen = selected(broker, topic, channel)
         self.unknown_topic = bool(topic) and topic.encode("utf-8", "surrogateescape") not in broker.topics
         self.include_clients = include_clients
@@ -215,12 +216,14 @@ class Snapshot:
                 for channel in channels:
                     out.append(_channel_text(channel))
                     if self.include_clients:
-                        out += [_consumer_text(client_stats(c), "        ") for c in channel.clients]
+                        out += [
+                            _client_text(_with_counts(c, self.topic), "        ") for c in channel.clients
+                        ]
         else:
             out.append("\nTopics: None\n")
         if self.producers:
             out.append("\nProducers:\n")
-            out += [_producer_text(p) for p in self.producers]
+            out += [_client_text(p, "   ") for p in self.producers]
         else:
             out.append("\nProducers: None\n")
         return "".join(out)
@@ -258,18 +261,15 @@ def _name(stats: Json) -> str:
     return f"{stats['hostname']}:{port} {stats['user_agent']}"
 
 
-def _consumer_text(stats: Json, indent: str) -> str:
+def _client_text(stats: Json, indent: str) -> str:
+    """A client's line: what it published if it did, also where it is listed as a consumer."""
+    who = f"{indent}[V2 {_name(stats):<21}]"
+    if counts := stats.get("pub_counts"):
+        topics = ",".join(f"{c['topic']}={c['count']}" for c in counts)
+        total = sum(c["count"] for c in counts)
+        return f"{who} msgs: {total:<8} topics: {topics} connected: {_connected(stats)}\n"
     return (
-        f"{indent}[V2 {_name(stats):<21}] state: {stats['state']} inflt: {stats['in_flight_count']:<4} "
+        f"{who} state: {stats['state']} inflt: {stats['in_flight_count']:<4} "
         f"rdy: {stats['ready_count']:<4} fin: {stats['finish_count']:<8} re-q: {stats['requeue_count']:<8} "
         f"msgs: {stats['message_count']:<8} connected: {_connected(stats)}\n"
     )
-
-
-def _producer_text(stats: Json) -> str:
-    counts = stats.get("pub_counts")
-    if not counts:
-        return _consumer_text(stats, "   ")
-    topics = ",".join(f"{c['topic']}={c['count']}" for c in counts)
-    total = sum(c["count"] for c in counts)
-    return f"   [V2 {_name(stats):<21}] msgs: {total:<8} topics: {topics} connected: {_connected(stats)}\n"

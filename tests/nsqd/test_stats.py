@@ -303,3 +303,15 @@ async def test_stats_of_very_many_topics_come_whole(node: Node) -> None:
 
 async def test_bytes_that_are_no_text_in_a_filter_match_nothing(node: Node) -> None:
     assert (await node.stats("&topic=%ff"))["topics"] is None
+
+
+async def test_a_consumer_that_publishes_too_is_listed_with_what_it_published(node: Node) -> None:
+    consumer = await node.subscribe("t", "c", client_id="me", hostname="here")
+    await consumer.pub("t", b"x")
+    text = (await node.request("GET", "/stats")).body.decode()
+    lines = [line for line in text.splitlines() if "[V2 here:" in line]
+    assert len(lines) == 2
+    assert [line.partition("[")[0] for line in lines] == [" " * 8, " " * 3]
+    assert all("] msgs: 1        topics: t=1 connected: " in line for line in lines)
+    other = (await node.request("GET", "/stats?topic=u")).body.decode()
+    assert "topics: t=1" not in other
