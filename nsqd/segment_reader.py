@@ -22,7 +22,7 @@ from nsqd.segments import Position, QueueFiles
 
 log = logging.getLogger(__name__)
 _I32 = Struct(">i")
-_ID = re.compile(rb"[0-9a-f]{16}")
+_has_id = re.compile(rb"[0-9a-f]{16}").match
 READ_CHUNK = 256 * 1024
 
 
@@ -86,17 +86,20 @@ class SegmentReader:
             taken += at - start
             self._chunk_at = at
             self.at = Position(self.at.file, self.at.offset + at - start)
-            if _ID.match(frames[-1], 18) is None:  # the last one of a run tells whether it is one of records
+            last = frames[-1]
+            if _has_id(last, 18):  # the last one of a run tells whether it is one of records
+                self._behind = len(last) - 4
+            else:
                 self._doubt(frames, before)
-            if len(frames) > before:
-                self._behind = len(frames[-1]) - 4
         return frames
 
     def _doubt(self, frames: list[bytes], before: int) -> None:
         """Takes back what has no id: the lengths that led there were no lengths."""
         offset = self.at.offset
-        while len(frames) > before and _ID.match(frames[-1], 18) is None:
+        while len(frames) > before and not _has_id(frames[-1], 18):
             offset -= len(frames.pop()) - 4
+        if len(frames) > before:
+            self._behind = len(frames[-1]) - 4
         self.at = Position(self.at.file, offset)
         self.caught_up()
         self._doubted = True
