@@ -12,22 +12,22 @@ from typing import Any, Protocol
 from nsqcore.errors import StartError
 from nsqcore.golang import go_quote, go_reason
 from nsqcore.names import is_ephemeral, valid_name
-from nsqd import metadata
-from nsqd.atomic import remove_unfinished
-from nsqd.backend import Backend, NullBackend
 from nsqd.channel import Channel
-from nsqd.codec import Tls
-from nsqd.disk import Disk
-from nsqd.diskqueue import DiskQueue
 from nsqd.errors import EXITING, Refused, go_error
 from nsqd.frames import FrameBuilder
 from nsqd.guid import Ids
 from nsqd.latency import Latency
+from nsqd.layers.codec import Tls
 from nsqd.locality import EXPERIMENT, Locality
 from nsqd.message_queue import Budget
-from nsqd.metadata import TopicMeta
 from nsqd.options import Options
-from nsqd.segments import NOTHING, Left, inventory
+from nsqd.storage import metadata
+from nsqd.storage.atomic import remove_unfinished
+from nsqd.storage.backend import Backend, NullBackend
+from nsqd.storage.disk import Disk
+from nsqd.storage.diskqueue import DiskQueue
+from nsqd.storage.metadata import TopicMeta
+from nsqd.storage.segments import NOTHING, Left, inventory
 from nsqd.topic import Topic
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 
 from nsqd.frames import SLICE, Batch, BatchDecoder, FrameBuilder
-from nsqd.ticket import Ticket
+from nsqd.storage.ticket import Ticket
 from nsqd.topic import Topic
 
 Work = Generator[None, None, "Ticket | None"]

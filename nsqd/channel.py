@@ -10,7 +10,6 @@ from random import shuffle
 from typing import Any
 
 from nsqcore import logs
-from nsqd.backend import Backend
 from nsqd.client import Client
 from nsqd.debug_lines import show_messages
 from nsqd.deferred import Deferred
@@ -20,6 +19,7 @@ from nsqd.latency import Latency
 from nsqd.locality import Distance, Locality
 from nsqd.message_queue import FLUSH_RUN, Budget, MessageQueue
 from nsqd.sampling import Sampling
+from nsqd.storage.backend import Backend
 
 MAX_RUN = 1000
 """Messages for one client in one go: with 200 byte messages a write of some 230 KB."""

@@ -14,7 +14,7 @@ from nsqcore.options import check_limits
 from nsqd.options import Options
 
 if TYPE_CHECKING:
-    from nsqd.tls import Tls
+    from nsqd.layers.tls import Tls
 
 
 def check(options: Options) -> Tls | None:
@@ -36,7 +36,7 @@ def _tls(options: Options) -> Tls | None:
     asked = options.tls_cert or options.tls_key or options.tls_root_ca_file
     if not (asked or options.tls_required or options.tls_client_auth_policy):
         return None
-    from nsqd.tls import Tls  # here, for importing ssl takes time that only who needs it should spend
+    from nsqd.layers.tls import Tls  # here, for importing ssl takes time that only who needs it should spend
 
     return Tls(options)
 

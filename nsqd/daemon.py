@@ -20,22 +20,22 @@ from nsqcore.http_connection import HttpServer
 from nsqcore.listeners import address_of, bind, bind_tcp, port_of, serve
 from nsqcore.version import banner
 from nsqd import checks
-from nsqd.auth_servers import AuthServers
+from nsqd.auth.servers import AuthServers
 from nsqd.broker import Broker
-from nsqd.connection import Connection, Connections
-from nsqd.dirlock import DirLock
-from nsqd.http_api import HttpApi, Node
-from nsqd.http_config import ConfigApi
-from nsqd.http_lane import HttpLane, Lanes
-from nsqd.lookups import Lookups
+from nsqd.http.api import HttpApi, Node
+from nsqd.http.config import ConfigApi
+from nsqd.http.lane import HttpLane, Lanes
+from nsqd.lookup.lookups import Lookups
 from nsqd.memory import Memory
 from nsqd.options import Options, TlsRequired
-from nsqd.statsd_report import resolved_prefix
+from nsqd.protocol.connection import Connection, Connections
+from nsqd.statistics.statsd_report import resolved_prefix
+from nsqd.storage.dirlock import DirLock
 
 if TYPE_CHECKING:
-    from nsqd.https import Handshakes
-    from nsqd.statsd import Statsd
-    from nsqd.tls import Tls
+    from nsqd.http.https import Handshakes
+    from nsqd.layers.tls import Tls
+    from nsqd.statistics.statsd import Statsd
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Nsqd:
         node = Node(self._connections.clients, tcp_port, http_port, started, self._memory.figures)
         await self._serve_http(broker, lookups, node)
         if options.statsd_address:
-            from nsqd.statsd import Statsd  # few need it
+            from nsqd.statistics.statsd import Statsd  # few need it
 
             self._statsd = Statsd(broker, options.statsd_prefix, self._memory.figures)
             self._statsd.start()
@@ -142,7 +142,7 @@ class Nsqd:
         if "HTTP" in self._listeners:
             await self._serve("HTTP", self._plain(https) if self._tls_alone else lane)
         if https is not None and broker.tls is not None:
-            from nsqd.https import Handshakes, HttpsConnection
+            from nsqd.http.https import Handshakes, HttpsConnection
 
             self._handshakes = handshakes = Handshakes(broker.tls)
             await self._serve("HTTPS", lambda: HttpsConnection(handshakes, lane))
@@ -153,7 +153,7 @@ class Nsqd:
 
     def _plain(self, https: socket.socket | None) -> HttpServer:
         """What serves the plain port when it may tell nothing."""
-        from nsqd.https import refusing
+        from nsqd.http.https import refusing
 
         server = HttpServer(refusing(port_of(https) if https is not None else 0))
         self._http.append(server)

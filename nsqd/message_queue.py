@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from nsqd.backend import Backend, Stored
 from nsqd.frames import Batch, records_of_fresh
+from nsqd.storage.backend import Backend, Stored
 
 FLUSH_RUN = 10_000
 FLUSH_BYTES = 16 << 20

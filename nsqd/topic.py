@@ -8,12 +8,12 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
-from nsqd.backend import Backend
 from nsqd.channel import Channel
 from nsqd.errors import EXITING, Refused
 from nsqd.frames import FRAME_OVERHEAD, Batch
 from nsqd.message_queue import Budget, MessageQueue
-from nsqd.ticket import Ticket
+from nsqd.storage.backend import Backend
+from nsqd.storage.ticket import Ticket
 
 DRAIN_RUN = 2000
 """Messages that go from the topic's own queue to the channels in one turn of the loop, at least."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from nsqcore import debug_api
-from nsqd.commands import COMMANDS
 from nsqd.options import command_line as nsqd_command_line
-from nsqd.statsd_report import Report
+from nsqd.protocol.commands import COMMANDS
+from nsqd.statistics.statsd_report import Report
 from nsqlookupd.options import command_line as nsqlookupd_command_line
 from tests.docs import inventory
 from tests.docs.page import Row, items, rows

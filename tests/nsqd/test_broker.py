@@ -16,11 +16,12 @@ import pytest_asyncio
 
 from nsqcore.errors import StartError
 from nsqd import broker as module
-from nsqd import message_queue, metadata
-from nsqd.backend import Stored
+from nsqd import message_queue
 from nsqd.broker import Broker
-from nsqd.diskqueue import DiskQueue
 from nsqd.errors import Refused
+from nsqd.storage import metadata
+from nsqd.storage.backend import Stored
+from nsqd.storage.diskqueue import DiskQueue
 from nsqd.topic import Topic
 from tests.support.disk import body_of, descriptors, record
 from tests.support.nsqd import eventually, make_options

@@ -71,15 +71,15 @@ async def test_the_answers_are_the_same_when_the_bytes_come_one_by_one(
 
 # -- every error of the original -------------------------------------------------------------------
 
-_AUTH = "nsqd/test_auth.py"
-_FAILING = "nsqd/test_connection.py"
-_TLS = "nsqd/test_tls.py"
+_AUTH = "nsqd/protocol/test_auth.py"
+_FAILING = "nsqd/protocol/test_connection.py"
+_TLS = "nsqd/layers/test_tls.py"
 # (error, the test file that tells of it if the tables do not). Four are left out, for there is no way to them
 # here: "E_AUTH_ERROR AUTH error", "E_SUB_FAILED SUB failed to deleted topic/channel", and that a REQ failed for
 # "exiting" or "ID already deferred".
 ERRORS: list[tuple[str, str]] = [
     ("E_INVALID invalid command %s", ""),
-    ("E_BAD_PROTOCOL", "nsqd/test_connection.py"),
+    ("E_BAD_PROTOCOL", "nsqd/protocol/test_connection.py"),
     ("E_INVALID cannot IDENTIFY in current state", ""),
     ("E_BAD_BODY IDENTIFY failed to read body size", ""),
     ("E_BAD_BODY IDENTIFY body too big %d > %d", ""),
@@ -91,7 +91,7 @@ ERRORS: list[tuple[str, str]] = [
     ("E_BAD_BODY IDENTIFY output buffer size (%d) is invalid", ""),
     ("E_BAD_BODY IDENTIFY sample rate (%d) is invalid", ""),
     ("E_BAD_BODY IDENTIFY msg timeout (%d) is invalid", ""),
-    ("E_IDENTIFY_FAILED cannot enable both deflate and snappy compression", "nsqd/test_upgrade.py"),
+    ("E_IDENTIFY_FAILED cannot enable both deflate and snappy compression", "nsqd/protocol/test_upgrade.py"),
     ("E_IDENTIFY_FAILED IDENTIFY failed %s", _TLS),
     ("E_INVALID cannot %s in current state (TLS required)", _TLS),
     ("E_INVALID cannot AUTH in current state", ""),
@@ -124,7 +124,7 @@ ERRORS: list[tuple[str, str]] = [
             ("E_INVALID cannot CMD in current state", ""),
             ("E_INVALID CMD insufficient number of params", ""),
             ("E_CMD_FAILED CMD %s failed ID not in flight", ""),
-            ("E_CMD_FAILED CMD %s failed client does not own message", "nsqd/test_commands.py"),
+            ("E_CMD_FAILED CMD %s failed client does not own message", "nsqd/protocol/test_commands.py"),
         )
     ),
     ("E_INVALID REQ could not parse timeout %s", ""),

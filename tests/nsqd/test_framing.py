@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from nsqcore.wire.commands import encode_batch, encode_mpub, encode_pub
-from nsqd.parameters import decimal
+from nsqd.protocol.parameters import decimal
 from tests.support.nsqd import UNKNOWN_ID, Node, eventually
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -5,10 +5,10 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nsqd.backend import NullBackend, Stored, Taken
 from nsqd.frames import FrameBuilder, frame_of_record
 from nsqd.guid import Ids
 from nsqd.message_queue import FLUSH_RUN, Budget, MessageQueue
+from nsqd.storage.backend import NullBackend, Stored, Taken
 
 builder = FrameBuilder(Ids(1))
 MANY = 1 << 40

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 
 from nsqd import channel as channel_module
 from nsqd import sampling
-from nsqd.backend import NullBackend
 from nsqd.channel import Channel
 from nsqd.client import Client, Settings
 from nsqd.frames import FrameBuilder, id_of
@@ -23,6 +22,7 @@ from nsqd.guid import Ids
 from nsqd.in_flight import InFlight
 from nsqd.message_queue import Budget
 from nsqd.sampling import MOST_DECLINED, NOBODY, Declined, draw
+from nsqd.storage.backend import NullBackend
 from tests.support.nsqd import Node, RawClient, eventually
 
 builder = FrameBuilder(Ids(1))

@@ -8,7 +8,7 @@ from nsqd.broker import Broker
 from nsqd.channel import Channel
 from nsqd.client import Client
 from nsqd.frames import id_of
-from nsqd.stats import channel_stats, client_stats, topic_stats
+from nsqd.statistics.stats import channel_stats, client_stats, topic_stats
 from nsqd.topic import Topic
 from tests.properties.broker_model import (
     EARLY,

@@ -17,8 +17,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from nsqd import channel, message_queue, segment_reader, topic
+from nsqd import channel, message_queue, topic
 from nsqd.broker import Broker
+from nsqd.storage import segment_reader
 from tests.properties.broker_model import Model
 from tests.properties.dialogue import Command
 from tests.properties.fuzzing import MEMORY, examples, property_test

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 
 from nsqcore.errors import StartError
-from nsqd import metadata
 from nsqd.broker import Broker
 from nsqd.options import Options
+from nsqd.storage import metadata
 from tests.properties.fuzzing import MEMORY, examples, property_test
 from tests.properties.simulation import SimulatedLoop
 from tests.support.disk import OVERHEAD, Rig, record

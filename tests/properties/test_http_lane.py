@@ -14,15 +14,15 @@ from hypothesis import example, given
 
 from nsqcore.errors import HttpError
 from nsqcore.wire.commands import encode_batch
-from nsqd import http_lane
 from nsqd.broker import Broker
 from nsqd.frames import BatchDecoder
 from nsqd.guid import EPOCH
-from nsqd.http_head import Head, read_head
-from nsqd.http_lane import MAX_HEAD, HttpLane, Lanes
+from nsqd.http import lane as http_lane
+from nsqd.http.head import Head, read_head
+from nsqd.http.lane import MAX_HEAD, HttpLane, Lanes
+from nsqd.http.publish import arguments
 from nsqd.options import Options
-from nsqd.publish import arguments
-from nsqd.stats import topic_stats
+from nsqd.statistics.stats import topic_stats
 from tests.properties.fuzzing import MEMORY, examples, property_test
 from tests.properties.simulation import Event, FakeTransport, SimulatedLoop
 

@@ -15,14 +15,14 @@ from nsqcore.errors import HttpError
 from nsqcore.query import parse_query
 from nsqcore.wire.commands import encode_batch
 from nsqd import bulk
+from nsqd.auth.permissions import LONGEST_TTL_S, BadAnswer, parse
 from nsqd.client import Upgrade
 from nsqd.errors import BatchError, FatalError
 from nsqd.frames import Batch, BatchDecoder, FrameBuilder
 from nsqd.guid import Ids
-from nsqd.identify import Identity, answer, negotiate, upgrade
 from nsqd.options import Options
-from nsqd.parameters import decimal
-from nsqd.permissions import LONGEST_TTL_S, BadAnswer, parse
+from nsqd.protocol.identify import Identity, answer, negotiate, upgrade
+from nsqd.protocol.parameters import decimal
 from tests.properties.fuzzing import examples, property_test
 
 # -- queries ---------------------------------------------------------------------------------------

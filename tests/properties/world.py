@@ -22,8 +22,8 @@ from nsqcore.wire.frames import (
     encode_frame,
 )
 from nsqd.broker import Broker
-from nsqd.connection import Connection, Connections
 from nsqd.options import Options
+from nsqd.protocol.connection import Connection, Connections
 from tests.properties.broker_model import ClientModel, Model
 from tests.properties.comparison import Comparison
 from tests.properties.dialogue import MOST_DELAY_MS, MSG_TIMEOUT_S, Command, Dialogue

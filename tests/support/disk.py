@@ -23,10 +23,10 @@ from struct import pack
 from types import TracebackType
 from typing import Self
 
-from nsqd import segment_writer
-from nsqd.disk import Disk
-from nsqd.diskqueue import DiskQueue
-from nsqd.segments import NOTHING, inventory
+from nsqd.storage import segment_writer
+from nsqd.storage.disk import Disk
+from nsqd.storage.diskqueue import DiskQueue
+from nsqd.storage.segments import NOTHING, inventory
 
 Job = tuple[Callable[[], object], Callable[[OSError | None], None] | None]
 OVERHEAD = 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from nsqd.codec import Agreed, Codec, CodecError, EndOfStream
-from nsqd.layers import Layers
+from nsqd.layers.codec import Agreed, Codec, CodecError, EndOfStream
+from nsqd.layers.transport import Layers
 
 
 class Socket(asyncio.Transport):

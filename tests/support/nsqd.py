@@ -27,10 +27,10 @@ from unittest.mock import patch
 from nsqcore.wire.frames import MAGIC_V2
 from nsqd.broker import Broker
 from nsqd.channel import Channel
-from nsqd.connection import Connection
 from nsqd.daemon import Nsqd
-from nsqd.http_lane import Lanes
+from nsqd.http.lane import Lanes
 from nsqd.options import Options, command_line
+from nsqd.protocol.connection import Connection
 from nsqd.topic import Topic
 from tests.support.raw import DEADLINE_S, UNKNOWN_ID, Answer, RawClient, RawHttp, RawSocket
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from nsqcore.wire.commands import encode_identify, encode_mpub, encode_rdy, encode_sub
 from nsqcore.wire.frames import MAGIC_V2
 from nsqd.channel import MAX_RUN_BYTES
-from nsqd.connection import HIGH_WATER
+from nsqd.protocol.connection import HIGH_WATER
 from tests.support.history import PATIENCE_S, Publisher, connect, drain, nsqd, part, post, stats
 from tests.support.nsqd import Node, RawClient, eventually
 

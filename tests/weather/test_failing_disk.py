@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from nsqcore.wire.commands import encode_pub
-from nsqd import broker, disk
-from nsqd.segment_reader import SegmentReader
+from nsqd import broker
+from nsqd.storage import disk
+from nsqd.storage.segment_reader import SegmentReader
 from nsqd.topic import Topic
 from tests.support.nsqd import Node, eventually
 

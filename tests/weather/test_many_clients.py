@@ -16,7 +16,7 @@ import pytest
 from nsqcore.addresses import parse_host_port
 from nsqcore.wire.commands import encode_identify, encode_pub, encode_sub
 from nsqcore.wire.frames import MAGIC_V2
-from nsqd import http_lane
+from nsqd.http import lane as http_lane
 from tests.support.history import Publisher, connect, drain, get, nsqd, part, post, stats
 from tests.support.nsqd import Node, eventually
 from tests.support.processes import DaemonProcess

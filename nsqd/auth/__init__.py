@@ -1,0 +1,1 @@
+"""Who may do what: auth servers and what they allow."""

@@ -1,0 +1,70 @@
+"""Codecs on top of each other, as one: the first next to the socket, the last next to the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from nsqd.layers.codec import Codec
+
+
+class Stack:
+    """A connection's codecs. Pure, like them."""
+
+    def __init__(self, decoded: Callable[[], None], send: Callable[[bytes], None]) -> None:
+        """``send`` takes what codecs say themselves; ``decoded`` is told at every step of decoding, before its piece is handed on: it may push."""
+        self._codecs: list[Codec] = []
+        self._decoded = decoded
+        self._send = send
+
+    def push(self, codec: Codec) -> None:
+        """One codec more, next to the protocol."""
+        self._codecs.append(codec)
+
+    def pop(self) -> None:
+        """Takes the one off that was pushed last."""
+        self._codecs.pop()
+
+    def clear(self) -> None:
+        """Lets go of all."""
+        self._codecs.clear()
+
+    def encode(self, data: bytes) -> bytes:
+        """``data`` as the socket sends it."""
+        for codec in reversed(self._codecs):
+            data = codec.encode(data)
+        return data
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """What the protocol gets of the socket's ``data``; lazy, raises what codecs do."""
+        return self._decode(data, 0)
+
+    def decode_last(self, data: bytes) -> Iterator[bytes]:
+        """As :meth:`decode`, of ``data`` that went through all codecs but the last."""
+        return self._decode(data, len(self._codecs) - 1)
+
+    def _decode(self, data: bytes, level: int) -> Iterator[bytes]:
+        for piece in self._codecs[level].decode(data):
+            self._decoded()
+            # Looked at for each piece: the protocol may have pushed a codec because of the one before.
+            if level + 1 < len(self._codecs):
+                yield from self._decode(piece, level + 1)
+            else:
+                yield piece
+        self._decoded()
+        self.reply()
+
+    def reply(self) -> None:
+        """Sends what codecs have to say, each through those below it."""
+        for level, codec in enumerate(self._codecs):
+            self._say(codec.reply(), level)
+
+    def end(self) -> None:
+        """Sends what ends each codec's stream, from the last on."""
+        for level in range(len(self._codecs) - 1, -1, -1):
+            self._say(self._codecs[level].end(), level)
+
+    def _say(self, data: bytes, level: int) -> None:
+        if data:
+            for codec in reversed(self._codecs[:level]):
+                data = codec.encode(data)
+            self._send(data)

@@ -1,0 +1,390 @@
+"""One client's socket: reading, deadlines, heartbeats, and ending so that the last words arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import cast
+
+from nsqcore import logs
+from nsqcore.addresses import format_peer
+from nsqcore.golang import go_reason
+from nsqcore.last_words import close_gently
+from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, RESPONSE, encode_frame
+from nsqd.auth.servers import AuthServers
+from nsqd.broker import Broker
+from nsqd.client import Client, State
+from nsqd.in_flight import InFlight
+from nsqd.layers.transport import Layers
+from nsqd.protocol import identify, upgrade
+from nsqd.protocol.commands import LineTooLong, obey, obey_aloud, truncated
+from nsqd.protocol.session import Session
+
+log = logging.getLogger(__name__)
+
+MAGIC_TIMEOUT_S = 60.0
+"""For the first four bytes. The original waits for ever."""
+HIGH_WATER = 1 << 20
+"""Bytes that wait for a slow consumer before nothing more is delivered to it."""
+MOST_UNREAD = 8 << 20
+"""Bytes that may gather behind commands that are at work; then reading pauses."""
+MOST_UNSENT = 64 << 20
+"""Bytes of answers that may wait for a client that reads none; then it is cut off."""
+_HEARTBEAT_FRAME = encode_frame(RESPONSE, HEARTBEAT)
+
+
+class Connections:
+    """The connections that are open."""
+
+    def __init__(self) -> None:
+        self._open: set[Connection] = set()
+        self._none = asyncio.Event()
+
+    def add(self, connection: Connection) -> None:
+        """A connection was made."""
+        self._open.add(connection)
+
+    def discard(self, connection: Connection) -> None:
+        """A connection is lost."""
+        self._open.discard(connection)
+        if not self._open:
+            self._none.set()
+
+    def clients(self) -> list[Client]:
+        """The clients behind them."""
+        return [connection.client for connection in self._open]
+
+    async def close(self, grace: float) -> None:
+        """Closes all; who has not taken what was written within ``grace`` seconds is cut off."""
+        self._none.clear()
+        for connection in list(self._open):
+            connection.abort()
+        if self._open:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._none.wait()
+        for connection in list(self._open):
+            connection.cut()
+
+
+class Connection(asyncio.Protocol):
+    """Joins a transport to a :class:`Session`. ``connections`` holds it as long as it lives."""
+
+    def __init__(
+        self, broker: Broker, connections: Connections, auth_servers: AuthServers | None = None
+    ) -> None:
+        self._broker = broker
+        self._auth_servers = auth_servers
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._heard = self._now()  # when the client last sent something
+        self._parts: list[bytes] = []  # an incomplete command, or bytes behind one that is at work
+        self._have = 0
+        self._wanted = len(MAGIC_V2)
+        self._greeted = False
+        self._going_on = False
+        self._paused_reading = False
+        self._blocked_since = 0.0
+        self._interval = 0.0  # of heartbeats, seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_all = False  # the client sends no more
+        self._ending = False
+        self._layers: Layers | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Sets up the client's state; nothing is sent."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
+        peer = format_peer(transport.get_extra_info("peername"))
+        settings = identify.default_settings(
+            self._broker.options, "" if peer == "@" else peer.rpartition(":")[0].strip("[]")
+        )
+        client = Client(
+            settings=settings,
+            write=self._transport.write,
+            close=self.abort,
+            remote_address=peer,
+            in_flight=InFlight(settings.msg_timeout / 1000, 0.0),
+        )
+        self.client = client
+        self._session = Session(
+            self._broker,
+            client,
+            output=self._transport.write,
+            changed=self._session_changed,
+            auth_servers=self._auth_servers,
+        )
+        self._connections.add(self)
+        self._timer = self._loop.call_later(MAGIC_TIMEOUT_S, self._no_magic)
+        log.info("TCP: new client(%s)", peer)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Obeys what is complete; keeps the rest without joining it before it can be complete."""
+        self._heard = self._now()
+        if self._session.over:
+            return
+        if self._parts or not self._greeted or self._session.suspended:
+            self._parts.append(data)
+            self._have += len(data)
+            if self._have < self._wanted:
+                return
+            if self._going_on or self._session.suspended:
+                if self._have > MOST_UNREAD:
+                    self._pace()
+                return
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts.clear()
+            if not self._greeted:
+                if not self._greet(data):
+                    return
+                data = data[len(MAGIC_V2) :]
+        self._obey(data)
+
+    def _obey(self, data: bytes) -> None:
+        session = self._session
+        try:
+            done = obey(session, data) if not logs.debugging else obey_aloud(session, data)
+        except LineTooLong:
+            session.died_of = "failed to read command - bufio: buffer full"
+            session.over = True
+            self._session_changed()
+            return
+        if session.answers:
+            session.flush()
+            if self.client.blocked and self._transport.get_write_buffer_size() > MOST_UNSENT:
+                log.info("client(%s) - reads no answers, closing", self.client.remote_address)
+                self.abort()
+                return
+        if done == len(data):
+            self._have = self._wanted = 0
+        elif not session.over:
+            rest = data[done:] if done else data
+            self._parts = [rest]
+            self._have = len(rest)
+            self._wanted = session.wanted
+            if not session.wanted and not session.suspended:  # very many commands
+                self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        if not self._going_on:
+            self._going_on = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = False
+        session = self._session
+        if self._parts and not session.over and not session.suspended:
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts, self._have = [], 0
+            self._obey(data)
+            self._pace()
+        if self._heard_all:
+            self._hang_up()
+
+    def _pace(self) -> None:
+        """Reads on, or pauses while too much is still to be obeyed, or a publisher does not take its answers."""
+        busy = self._session.suspended or self._going_on
+        pause = (busy and self._have > MOST_UNREAD) or (self.client.blocked and bool(self.client.published))
+        if pause != self._paused_reading and not self._transport.is_closing():
+            self._paused_reading = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _greet(self, data: bytes) -> bool:
+        magic, remote = data[: len(MAGIC_V2)], self.client.remote_address
+        shown = magic.decode("latin-1")
+        log.info("CLIENT(%s): desired protocol magic '%s'", remote, shown)
+        if magic != MAGIC_V2:
+            log.error("client(%s) bad protocol magic '%s'", remote, shown)
+            self._session.died_of = "E_BAD_PROTOCOL"
+            self._transport.write(encode_frame(ERROR, b"E_BAD_PROTOCOL"))
+            self._end()
+            return False
+        self._greeted = True
+        self._wanted = 0
+        self._beat_every(self.client.settings.heartbeat_interval / 1000)
+        return True
+
+    def _session_changed(self) -> None:
+        """Told by the session: settings, the end of long work, all answers given, or the end of everything."""
+        session = self._session
+        interval = self.client.settings.heartbeat_interval / 1000
+        if session.over:
+            session.flush()
+            if session.settled:  # else told again when the disk has answered
+                self._loop.call_soon(self._end)
+        elif session.upgrade is not None:
+            self._loop.call_soon(self._upgrade)
+        elif interval != self._interval:
+            self._beat_every(interval)
+        elif self._parts and not session.suspended:
+            self._go_on_soon()
+        elif self._heard_all:
+            self._hang_up()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; what it has sent is obeyed and answered first."""
+        self._heard_all = True
+        self._hang_up()
+        return True
+
+    def _hang_up(self) -> None:
+        """Closes if nothing is left to do; says what was missing if the client stopped inside a command."""
+        session = self._session
+        if self._ending:
+            self._transport.close()
+        elif not (session.over or session.suspended or self._going_on) and session.settled:
+            error = truncated(session, b"".join(self._parts)) if self._greeted and self._parts else None
+            if error is not None:
+                session.refuse(error)
+            else:
+                self.abort()
+
+    # -- the upgrade -------------------------------------------------------------------------------
+
+    def _upgrade(self) -> None:
+        """Puts the layers that IDENTIFY granted between the socket and this, once its answer is out."""
+        session = self._session
+        granted = session.upgrade
+        if granted is None or not session.settled or session.over:  # told again when the disk has answered
+            return
+        session.upgrade = None
+        self._beat_every(0)  # a heartbeat must not come in between
+        layers = self._layers
+        if layers is None:
+            if self._paused_reading:
+                self._paused_reading = False
+                self._transport.resume_reading()
+            self._layers = layers = Layers(self)
+            layers.take_over(self._transport, blocked=self.client.blocked)
+            layers.set_write_buffer_limits(high=HIGH_WATER)
+            self._transport = layers
+            session.send_through(layers.write)
+        behind, heard_all = b"".join(self._parts), self._heard_all
+        self._parts, self._have, self._wanted, self._heard_all = [], 0, 0, False
+        upgrade.begin(session, granted, layers, behind)
+        if heard_all:
+            layers.eof_received()
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: no more messages for it for now."""
+        self._blocked_since = self._now()
+        self.client.blocked = True
+        self._pace()
+
+    def resume_writing(self) -> None:
+        """It caught up."""
+        self.client.blocked = False
+        self._pace()
+        if self._session.channel is not None:
+            self._session.channel.hungry(self.client)
+
+    # -- heartbeats --------------------------------------------------------------------------------
+
+    def _beat_every(self, interval: float) -> None:
+        """Heartbeats every ``interval`` seconds from now on; 0 for none, and no deadlines either."""
+        self._interval = interval
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if interval:
+            self._timer = self._loop.call_later(interval, self._beat)
+
+    def _beat(self) -> None:
+        now, interval = self._now(), self._interval
+        if self._session.suspended:  # it may be waiting for us
+            self._heard = now
+        silent = now - self._heard
+        if silent >= 2 * interval - 0.001:
+            log.info("client(%s) - nothing heard for %.1f s, closing", self.client.remote_address, silent)
+            self.abort()
+            return
+        if self.client.blocked and now - self._blocked_since >= interval:
+            log.info(
+                "client(%s) - reads nothing for %.1f s, closing",
+                self.client.remote_address,
+                now - self._blocked_since,
+            )
+            self.abort()
+            return
+        self._transport.write(_HEARTBEAT_FRAME)
+        # The read deadline lies two intervals after the last command, mostly between two heartbeats.
+        due = self._heard + 2 * interval
+        if due < now + interval:
+            self._timer = self._loop.call_at(due, self._check_silence, now + interval)
+        else:
+            self._timer = self._loop.call_at(now + interval, self._beat)
+
+    def _check_silence(self, next_beat: float) -> None:
+        if self._now() - self._heard >= 2 * self._interval - 0.001:
+            self._beat()
+        else:
+            self._timer = self._loop.call_at(next_beat, self._beat)
+
+    # -- end ---------------------------------------------------------------------------------------
+
+    def _no_magic(self) -> None:
+        log.error(
+            "failed to read protocol version - client(%s) i/o timeout after %.0f s",
+            self.client.remote_address,
+            MAGIC_TIMEOUT_S,
+        )
+        self._session.died_of = "i/o timeout"
+        self.abort()
+
+    def _end(self) -> None:
+        """Closes behind the last words."""
+        if self._ending:
+            return
+        self._session.flush()
+        self._leave()
+        if self._heard_all:
+            self._transport.close()
+        else:
+            close_gently(self._transport)
+
+    def _leave(self) -> None:
+        self._ending = True
+        self._parts.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._session.leave()
+
+    def abort(self) -> None:
+        """Closes at once, without a frame: what is still to be written is written first as far as the kernel takes it."""
+        self._leave()
+        self._transport.close() if not self.client.blocked else self._transport.abort()
+
+    def cut(self) -> None:
+        """Ends the socket whatever is still to be written."""
+        self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._leave()
+        self._connections.discard(self)
+        remote = self.client.remote_address
+        if not self._greeted:
+            if not self._session.died_of:
+                # Port checks say nothing, all day long; half a magic is a mistake.
+                level, why = (logging.ERROR, "unexpected EOF") if self._have else (logging.INFO, "EOF")
+                log.log(level, "failed to read protocol version - %s", why)
+            return
+        log.info("PROTOCOL(V2): [%s] exiting ioloop", remote)
+        if self._session.died_of:
+            log.error("client(%s) - %s", remote, self._session.died_of)
+        elif exc is not None:
+            log.error("client(%s) - failed to read command - %s", remote, go_reason(exc))
+        log.info("PROTOCOL(V2): [%s] exiting messagePump", remote)
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.client.remote_address} {State(self.client.state).name}>"

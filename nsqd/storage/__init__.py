@@ -1,0 +1,1 @@
+"""Everything on disk: queues, metadata, and what keeps both whole."""
