@@ -12,6 +12,7 @@ import pytest
 from tests.support.history import post
 from tests.support.processes import DaemonProcess
 from tests.system.cluster import Kind, nsqd, run_tool, tool, topic_stats
+from tests.system.needs import original
 from tests.system.waiting import until
 
 LINES = [b"line %d: %d" % (n, random.Random(n).getrandbits(500)) for n in range(2000)]
@@ -25,6 +26,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.value)
 def test_the_originals_tools_compress_what_they_send_and_read(kind: Kind, way: str, tmp_path: Path) -> None:
+    original("to_nsq")
     with nsqd(kind, tmp_path / "node", [], "--max-deflate-level=9") as node:
         at = (f"--nsqd-tcp-address={node.tcp}", "--topic=lines")
         producer = [f"--producer-opt={option}" for option in WAYS[way]]
