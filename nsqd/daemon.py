@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING
 
 from nsqcore import debug_api
 from nsqcore.api_server import Api
+from nsqcore.connections import Connections
 from nsqcore.http_connection import HttpServer
 from nsqcore.listeners import address_of, bind, bind_tcp, port_of, serve
 from nsqcore.version import banner
 from nsqd import checks
 from nsqd.auth.servers import AuthServers
 from nsqd.broker import Broker
+from nsqd.client import Client
 from nsqd.http.api import HttpApi, Node
 from nsqd.http.config import ConfigApi
 from nsqd.http.lane import HttpLane, Lanes
 from nsqd.lookup.lookups import Lookups
 from nsqd.memory import Memory
 from nsqd.options import Options, TlsRequired
-from nsqd.protocol.connection import Connection, Connections
+from nsqd.protocol.connection import Connection
 from nsqd.statistics.statsd_report import resolved_prefix
 from nsqd.storage.dirlock import DirLock
 
@@ -56,7 +58,7 @@ class Nsqd:
         self._broker: Broker | None = None
         self._lookups: Lookups | None = None
         self._auth_servers: AuthServers | None = None
-        self._connections = Connections()
+        self._connections: Connections[Connection] = Connections()
         self._memory = Memory()
         self._statsd: Statsd | None = None
         self._tls: Tls | None = None
@@ -109,7 +111,7 @@ class Nsqd:
             self._auth_servers = AuthServers(options, None if tls is None else tls.outgoing)
         await self._serve("TCP", lambda: Connection(broker, self._connections, self._auth_servers))
         self._serving = True
-        node = Node(self._connections.clients, tcp_port, http_port, started, self._memory.figures)
+        node = Node(self._clients, tcp_port, http_port, started, self._memory.figures)
         await self._serve_http(broker, lookups, node)
         if options.statsd_address:
             from nsqd.statistics.statsd import Statsd  # few need it
@@ -146,6 +148,9 @@ class Nsqd:
 
             self._handshakes = handshakes = Handshakes(broker.tls)
             await self._serve("HTTPS", lambda: HttpsConnection(handshakes, lane))
+
+    def _clients(self) -> list[Client]:
+        return [connection.client for connection in self._connections]
 
     @property
     def _tls_alone(self) -> bool:

@@ -9,11 +9,12 @@ import time
 
 from nsqcore import debug_api
 from nsqcore.api_server import Api
+from nsqcore.connections import Connections
 from nsqcore.golang import go_json
 from nsqcore.http_connection import HttpServer
-from nsqcore.listeners import BACKLOG, address_of, bind_tcp
+from nsqcore.listeners import address_of, bind_tcp, serve
 from nsqcore.version import NSQ_VERSION, banner
-from nsqlookupd.connection import Connection, Connections
+from nsqlookupd.connection import Connection
 from nsqlookupd.http_api import HttpApi
 from nsqlookupd.options import Options
 from nsqlookupd.registry import Registry
@@ -36,7 +37,7 @@ class NsqLookupd:
             tombstone_for=options.tombstone_lifetime,
             clock=time.monotonic_ns,
         )
-        self._connections = Connections()
+        self._connections: Connections[Connection] = Connections()
         self._tcp_listener: socket.socket | None = None
         self._http_listener: socket.socket | None = None
         self._tcp_server: asyncio.Server | None = None
@@ -62,17 +63,15 @@ class NsqLookupd:
         def make_session(remote: str) -> Session:
             return Session(self.registry, remote, greeting)
 
-        self._tcp_server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self._connections, make_session), sock=self._tcp_listener, backlog=BACKLOG
+        self._tcp_server = await serve(
+            lambda: Connection(self._connections, make_session), self._tcp_listener
         )
         log.info("TCP: listening on %s", address_of(self._tcp_listener))
 
         self._http_server = HttpServer(
             Api([*HttpApi(self.registry).routes(), *debug_api.endpoints("/debug/pprof")]).respond
         )
-        self._http_accepting = await asyncio.get_running_loop().create_server(
-            self._http_server, sock=self._http_listener, backlog=BACKLOG
-        )
+        self._http_accepting = await serve(self._http_server, self._http_listener)
         log.info("HTTP: listening on %s", address_of(self._http_listener))
 
     async def stop(self) -> None:
@@ -83,9 +82,7 @@ class NsqLookupd:
 
     async def _stop(self) -> None:
         if self._tcp_listener is not None:
-            if (
-                self._tcp_server is not None
-            ):  # a start that failed has its FATAL line, and that is the last one
+            if self._tcp_server is not None:  # a start that failed ends with its FATAL line
                 log.info("TCP: closing %s", address_of(self._tcp_listener))
                 self._tcp_server.close()
             self._tcp_listener.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import cast
 
 from nsqcore import logs
 from nsqcore.addresses import format_peer
+from nsqcore.connections import Connections
 from nsqcore.golang import go_reason
 from nsqcore.last_words import close_gently
 from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, RESPONSE, encode_frame
@@ -34,45 +34,11 @@ MOST_UNSENT = 64 << 20
 _HEARTBEAT_FRAME = encode_frame(RESPONSE, HEARTBEAT)
 
 
-class Connections:
-    """The connections that are open."""
-
-    def __init__(self) -> None:
-        self._open: set[Connection] = set()
-        self._none = asyncio.Event()
-
-    def add(self, connection: Connection) -> None:
-        """A connection was made."""
-        self._open.add(connection)
-
-    def discard(self, connection: Connection) -> None:
-        """A connection is lost."""
-        self._open.discard(connection)
-        if not self._open:
-            self._none.set()
-
-    def clients(self) -> list[Client]:
-        """The clients behind them."""
-        return [connection.client for connection in self._open]
-
-    async def close(self, grace: float) -> None:
-        """Closes all; who has not taken what was written within ``grace`` seconds is cut off."""
-        self._none.clear()
-        for connection in list(self._open):
-            connection.abort()
-        if self._open:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await self._none.wait()
-        for connection in list(self._open):
-            connection.cut()
-
-
 class Connection(asyncio.Protocol):
     """Joins a transport to a :class:`Session`. ``connections`` holds it as long as it lives."""
 
     def __init__(
-        self, broker: Broker, connections: Connections, auth_servers: AuthServers | None = None
+        self, broker: Broker, connections: Connections[Connection], auth_servers: AuthServers | None = None
     ) -> None:
         self._broker = broker
         self._auth_servers = auth_servers
@@ -104,7 +70,7 @@ class Connection(asyncio.Protocol):
         client = Client(
             settings=settings,
             write=self._transport.write,
-            close=self.abort,
+            close=self.close,
             remote_address=peer,
             in_flight=InFlight(settings.msg_timeout / 1000, 0.0),
         )
@@ -157,7 +123,7 @@ class Connection(asyncio.Protocol):
             session.flush()
             if self.client.blocked and self._transport.get_write_buffer_size() > MOST_UNSENT:
                 log.info("client(%s) - reads no answers, closing", self.client.remote_address)
-                self.abort()
+                self.close()
                 return
         if done == len(data):
             self._have = self._wanted = 0
@@ -244,7 +210,7 @@ class Connection(asyncio.Protocol):
             if error is not None:
                 session.refuse(error)
             else:
-                self.abort()
+                self.close()
 
     # -- the upgrade -------------------------------------------------------------------------------
 
@@ -305,7 +271,7 @@ class Connection(asyncio.Protocol):
         silent = now - self._heard
         if silent >= 2 * interval - 0.001:
             log.info("client(%s) - nothing heard for %.1f s, closing", self.client.remote_address, silent)
-            self.abort()
+            self.close()
             return
         if self.client.blocked and now - self._blocked_since >= interval:
             log.info(
@@ -313,7 +279,7 @@ class Connection(asyncio.Protocol):
                 self.client.remote_address,
                 now - self._blocked_since,
             )
-            self.abort()
+            self.close()
             return
         self._transport.write(_HEARTBEAT_FRAME)
         # The read deadline lies two intervals after the last command, mostly between two heartbeats.
@@ -338,7 +304,7 @@ class Connection(asyncio.Protocol):
             MAGIC_TIMEOUT_S,
         )
         self._session.died_of = "i/o timeout"
-        self.abort()
+        self.close()
 
     def _end(self) -> None:
         """Closes behind the last words."""
@@ -359,7 +325,7 @@ class Connection(asyncio.Protocol):
             self._timer = None
         self._session.leave()
 
-    def abort(self) -> None:
+    def close(self) -> None:
         """Closes at once, without a frame: what is still to be written is written first as far as the kernel takes it."""
         self._leave()
         self._transport.close() if not self.client.blocked else self._transport.abort()

@@ -211,7 +211,7 @@ async def test_a_consumer_that_comes_as_the_last_one_goes_has_a_channel(
     old, new = await node.end_of(last), await node.end_of(comes)
     for step in sorted((True, False), reverse=leaves_first):
         if step:
-            old.abort()
+            old.close()
         else:
             new.data_received(b"SUB t#ephemeral c#ephemeral\nRDY 1\n")
     await comes.expect_ok()

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 import pytest
 import uvloop
 
+from nsqcore import last_words
+from nsqcore.connections import Connections
+from nsqcore.listeners import KEEP_ALIVE_S, bind_tcp, serve
 from nsqlookupd import connection as module
-from nsqlookupd.connection import Connection, Connections
+from nsqlookupd.connection import Connection
 from nsqlookupd.registry import Registry
 from nsqlookupd.state import Session
 from tests.support.lookup import identify, split_answers
@@ -28,7 +31,7 @@ class Server:
     """A listener, and what stands behind it."""
 
     registry: Registry
-    connections: Connections
+    connections: Connections[Connection]
     made: list[Connection]
     address: tuple[str, int]
 
@@ -36,8 +39,7 @@ class Server:
         return await asyncio.open_connection(*self.address)
 
     async def gone(self) -> None:
-        """Waits until no connection is left."""
-        await self.connections._none_left.wait()
+        await self.connections.none_left()
 
 
 @asynccontextmanager
@@ -53,11 +55,12 @@ async def serving() -> AsyncIterator[Server]:
     def make() -> Connection:
         return Recorded(connections, lambda remote: Session(registry, remote, b"{}"))
 
-    connections = Connections()
-    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    connections: Connections[Connection] = Connections()
+    listener = bind_tcp("127.0.0.1:0")
+    server = await serve(make, listener)
     # Accepted sockets inherit it: a client that does not read is soon one who has left too much unread.
-    server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
-    host, port = server.sockets[0].getsockname()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+    host, port = listener.getsockname()
     try:
         yield Server(registry, connections, made, (host, port))
     finally:
@@ -171,7 +174,7 @@ def test_a_client_with_more_to_say_gets_its_refusal_whole_and_an_orderly_end() -
 
 
 def test_a_refused_client_is_forgotten_at_once_and_cut_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LINGER_S", 0.05)
+    monkeypatch.setattr(last_words, "LINGER_S", 0.05)
 
     async def scenario(server: Server) -> None:
         reader, writer = await server.connect()
@@ -180,7 +183,7 @@ def test_a_refused_client_is_forgotten_at_once_and_cut_soon(monkeypatch: pytest.
         server.made[0].data_received(b"FOO\n")
         assert server.registry.nodes() == []
         assert server.registry.lookup("t") == []
-        assert not server.connections._none_left.is_set()
+        assert list(server.connections)
         await server.gone()  # although this client never closes
         writer.close()
 
@@ -252,7 +255,7 @@ def test_a_vanished_peer_is_asked_for_by_the_system() -> None:
         await reader.readexactly(len(OK))
         sock = server.made[0]._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == module.KEEP_ALIVE_S
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == KEEP_ALIVE_S
         writer.close()
 
     run(scenario)

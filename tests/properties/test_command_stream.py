@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 
 from nsqcore import logs
+from nsqcore.connections import Connections
 from nsqcore.wire.commands import encode_batch, encode_dpub, encode_mpub, encode_pub
 from nsqcore.wire.frames import ERROR, MAGIC_V2, MESSAGE, FrameDecoder
 from nsqd.broker import Broker
@@ -22,7 +23,7 @@ from nsqd.frames import BatchDecoder
 from nsqd.guid import EPOCH
 from nsqd.options import Options
 from nsqd.protocol import commands, commands_publish
-from nsqd.protocol.connection import Connection, Connections
+from nsqd.protocol.connection import Connection
 from nsqd.statistics.stats import channel_stats, topic_stats
 from tests.properties.fuzzing import MEMORY, examples, property_test
 from tests.properties.simulation import Event, FakeTransport, SimulatedLoop

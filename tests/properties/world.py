@@ -9,6 +9,7 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
+from nsqcore.connections import Connections
 from nsqcore.durations import NS_PER_S, Duration
 from nsqcore.wire.commands import NOP
 from nsqcore.wire.frames import (
@@ -23,7 +24,7 @@ from nsqcore.wire.frames import (
 )
 from nsqd.broker import Broker
 from nsqd.options import Options
-from nsqd.protocol.connection import Connection, Connections
+from nsqd.protocol.connection import Connection
 from tests.properties.broker_model import ClientModel, Model
 from tests.properties.comparison import Comparison
 from tests.properties.dialogue import MOST_DELAY_MS, MSG_TIMEOUT_S, Command, Dialogue
@@ -93,7 +94,7 @@ class World:
         self.broker = self.loop.perform(self._open)
 
     def _open(self) -> Broker:
-        self.connections = Connections()
+        self.connections: Connections[Connection] = Connections()
         broker = Broker(self.options)
         broker.load()
         return broker

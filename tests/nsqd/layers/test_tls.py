@@ -105,7 +105,7 @@ async def test_a_policy_decides_who_gets_in(
             )
         else:
             assert got == GOES
-            (client,) = node.nsqd._connections.clients()
+            (client,) = node.nsqd._clients()
             assert client.tls is not None
             asked = policy.startswith("require") and certificate != "none"
             assert client.tls.common_name == ("joe" if asked else "")
@@ -121,9 +121,7 @@ async def test_a_client_may_resume_its_session(tmp_path: Path, authority: Author
         second = TlsClient(context, session=first.ssl.session)
         await upgraded(node, second)
         assert second.ssl.session_reused
-        assert [client.tls.common_name for client in node.nsqd._connections.clients() if client.tls] == [
-            "joe"
-        ] * 2
+        assert [client.tls.common_name for client in node.nsqd._clients() if client.tls] == ["joe"] * 2
 
 
 async def test_an_unknown_policy_is_warned_of(
