@@ -11,10 +11,10 @@ from nsqadmin.actions import Change, Verb
 from nsqadmin.cluster import Cluster, Unknown
 from nsqadmin.consequences import Consequences
 from nsqadmin.html import Html
+from nsqadmin.http_server import Route, query_of
 from nsqadmin.merge import merge_topic
 from nsqadmin.model import Problem
 from nsqcore.errors import HttpError
-from nsqcore.http_server import Route, query_of
 from nsqcore.names import valid_name
 
 _MOST_FIELDS = 20

@@ -7,7 +7,7 @@ from importlib import resources
 
 from aiohttp import web
 
-from nsqcore.http_server import Route
+from nsqadmin.http_server import Route
 
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 

@@ -17,12 +17,12 @@ from nsqadmin.cluster import Cluster, Unknown, Unreachable
 from nsqadmin.guard import Guard
 from nsqadmin.html import POLICY, Html
 from nsqadmin.http_api import HttpApi
+from nsqadmin.http_server import Body, Route, listen, make_runner, refusal
 from nsqadmin.options import Options
 from nsqadmin.pages import Pages
 from nsqcore.addresses import HostPort, parse_host_port
 from nsqcore.errors import HttpError, StartError
 from nsqcore.http_client import JsonClient
-from nsqcore.http_server import Body, Route, listen, make_runner, refusal
 from nsqcore.version import banner
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from nsqadmin import actions
 from nsqadmin.actions import Change, Verb
 from nsqadmin.cluster import Cluster
 from nsqadmin.guard import Guard
+from nsqadmin.http_server import Body, Route, query_of
 from nsqadmin.model import Problem
 from nsqadmin.shapes import channel_json, node_json, topic_json
 from nsqcore.errors import HttpError
-from nsqcore.http_server import Body, Route, query_of
 from nsqcore.names import valid_name
 
 _VERBS = {"pause": Verb.PAUSE, "unpause": Verb.UNPAUSE, "empty": Verb.EMPTY}

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from nsqadmin.cluster import NSQLOOKUPD, Cluster, Found, Overview
 from nsqadmin.html import Html
+from nsqadmin.http_server import Route, query_of
 from nsqadmin.listing import COLUMNS, LONGEST, Listing
 from nsqadmin.model import Channel, Client, Node, NodeStats, Queue, Topic
-from nsqcore.http_server import Route, query_of
 from nsqcore.names import is_ephemeral
 
 

@@ -1,44 +1,53 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
+from aiohttp import test_utils, web
 
-from nsqcore.errors import HttpError
 from nsqcore.http_client import HttpFailure, JsonClient, _https_url
-from nsqcore.http_server import Body, Route, listen, make_runner, query_of
 from nsqcore.version import NSQ_VERSION
 
 
-async def _echo(request: web.Request) -> Body:
-    return {
-        "method": request.method,
-        "query": dict(query_of(request)),
-        "body": (await request.read()).decode(),
-        "accept": request.headers["Accept"],
-        "user_agent": request.headers["User-Agent"],
-    }
+async def _echo(request: web.Request) -> web.Response:
+    return web.json_response(
+        {
+            "method": request.method,
+            "query": dict(request.query),
+            "body": (await request.read()).decode(),
+            "accept": request.headers["Accept"],
+            "user_agent": request.headers["User-Agent"],
+        }
+    )
 
 
-async def _nothing(request: web.Request) -> Body:
-    return None
+async def _nothing(request: web.Request) -> web.Response:
+    return web.Response()
 
 
-async def _text(request: web.Request) -> Body:
-    return "OK"
+async def _text(request: web.Request) -> web.Response:
+    return web.Response(text="OK")
 
 
-async def _missing(request: web.Request) -> Body:
-    raise HttpError(404, "TOPIC_NOT_FOUND")
+async def _moved(request: web.Request) -> web.Response:
+    raise web.HTTPMovedPermanently("/echo")
 
 
-async def _html(request: web.Request) -> web.StreamResponse:
+async def _missing(request: web.Request) -> web.Response:
+    return web.json_response({"message": "TOPIC_NOT_FOUND"}, status=404)
+
+
+async def _html(request: web.Request) -> web.Response:
     return web.Response(text="<p>no</p>", content_type="text/html")
 
 
-async def _teapot(request: web.Request) -> web.StreamResponse:
+async def _brackets(request: web.Request) -> web.Response:
+    return web.Response(body=b"[" * 90_000, content_type="application/json")
+
+
+async def _teapot(request: web.Request) -> web.Response:
     return web.Response(status=418, text="[1]")
 
 
@@ -50,9 +59,9 @@ async def _large(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _slow(request: web.Request) -> Body:
+async def _slow(request: web.Request) -> web.Response:
     await asyncio.Event().wait()
-    return None
+    return web.Response()
 
 
 async def _truncated(request: web.Request) -> web.StreamResponse:
@@ -64,31 +73,33 @@ async def _truncated(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _https(request: web.Request) -> web.StreamResponse:
+async def _https(request: web.Request) -> web.Response:
     return web.json_response({"message": "TLS_REQUIRED", "https_port": 1}, status=403)
 
 
 ROUTES = [
-    Route("GET", "/echo", _echo),
-    Route("POST", "/echo", _echo),
-    Route("POST", "/nothing", _nothing),
-    Route("GET", "/text", _text),
-    Route("GET", "/missing", _missing),
-    Route("GET", "/html", _html),
-    Route("GET", "/teapot", _teapot),
-    Route("GET", "/large", _large),
-    Route("GET", "/slow", _slow),
-    Route("GET", "/truncated", _truncated),
-    Route("GET", "/https", _https),
+    web.get("/echo", _echo),
+    web.post("/echo", _echo),
+    web.post("/nothing", _nothing),
+    web.get("/text", _text),
+    web.get("/moved", _moved),
+    web.get("/missing", _missing),
+    web.get("/html", _html),
+    web.get("/brackets", _brackets),
+    web.get("/teapot", _teapot),
+    web.get("/large", _large),
+    web.get("/slow", _slow),
+    web.get("/truncated", _truncated),
+    web.get("/https", _https),
 ]
 
 
 @pytest.fixture
 async def base() -> AsyncIterator[str]:
-    runner = make_runner(ROUTES)
-    await runner.setup()
-    yield "http://" + await listen(runner, "127.0.0.1:0")
-    await runner.cleanup()
+    app = web.Application()
+    app.add_routes(ROUTES)
+    async with test_utils.TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
 
 
 @pytest.fixture
@@ -132,13 +143,18 @@ async def test_a_refusal_that_is_not_the_apis_has_no_code(base: str, client: Jso
 
 async def test_a_redirect_is_a_failure(base: str, client: JsonClient) -> None:
     with pytest.raises(HttpFailure) as failure:
-        await client.get(base + "/ECHO")
+        await client.get(base + "/moved")
     assert failure.value.status == 301
 
 
 async def test_a_page_in_place_of_json_is_a_failure(base: str, client: JsonClient) -> None:
     with pytest.raises(HttpFailure, match="the answer is not JSON"):
         await client.get(base + "/html")
+
+
+async def test_a_text_of_brackets_is_a_failure_and_no_crash(base: str, client: JsonClient) -> None:
+    with pytest.raises(HttpFailure, match="the answer is not JSON"):
+        await client.get(base + "/brackets")
 
 
 async def test_an_answer_without_end_is_cut_off(base: str, client: JsonClient) -> None:
@@ -149,6 +165,15 @@ async def test_an_answer_without_end_is_cut_off(base: str, client: JsonClient) -
 async def test_an_answer_that_breaks_off_is_a_failure(base: str, client: JsonClient) -> None:
     with pytest.raises(HttpFailure):
         await client.get(base + "/truncated")
+
+
+async def test_a_closed_port_is_said_in_words_without_the_address(client: JsonClient) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens there
+        host, port = taken.getsockname()
+        with pytest.raises(HttpFailure) as failure:
+            await client.get(f"http://{host}:{port}/stats")
+    assert failure.value.reason == "connection refused"
 
 
 async def test_a_silent_daemon_is_given_up(base: str) -> None:

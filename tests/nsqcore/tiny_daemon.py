@@ -13,13 +13,14 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from nsqcore import runner
+from nsqcore.api_server import Api, Endpoint
 from nsqcore.command_line import CommandLine
 from nsqcore.durations import Duration
 from nsqcore.errors import StartError
-from nsqcore.http_server import Route, listen, make_runner
+from nsqcore.http_connection import HttpServer
+from nsqcore.http_exchange import Request
+from nsqcore.listeners import address_of, bind_tcp, serve
 from nsqcore.logs import LogFormat, LogLevel
 from nsqcore.options import option
 
@@ -40,9 +41,10 @@ class Tiny:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.failed = asyncio.Event()
-        self.http = make_runner([Route("GET", "/ping", self.ping)])
+        self.http = HttpServer(Api([Endpoint("GET", "/ping", self.ping)]).respond)
+        self.accepting: asyncio.Server | None = None
 
-    async def ping(self, request: web.Request) -> str:
+    async def ping(self, request: Request) -> str:
         return "OK"
 
     async def start(self) -> None:
@@ -54,15 +56,18 @@ class Tiny:
             raise StartError("it is all Greek", task="read the book")
         if self.options.mode == "hang":
             hang_for_ever()
-        await self.http.setup()
-        log.info("HTTP: listening on %s", await listen(self.http, "127.0.0.1:0"))
+        listener = bind_tcp("127.0.0.1:0")
+        self.accepting = await serve(self.http, listener)
+        log.info("HTTP: listening on %s", address_of(listener))
         if self.options.mode == "fail":
             self.failed.set()
 
     async def stop(self) -> None:
         log.info("stopping")
         await asyncio.sleep(self.options.stop_time.seconds)
-        await self.http.cleanup()
+        if self.accepting is not None:
+            self.accepting.close()
+        await self.http.close()
         log.info("bye")
 
 

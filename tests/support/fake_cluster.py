@@ -13,8 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from nsqadmin.http_server import Body, Route, listen, make_runner, query_of
 from nsqcore.errors import HttpError
-from nsqcore.http_server import Body, Route, listen, make_runner, query_of, require
 
 Json = dict[str, Any]
 NO_LATENCY: Json = {"count": 0, "percentiles": None}
@@ -320,3 +320,10 @@ class FakeLookupd(_Fake):
         query = query_of(request)
         self.tombstones.add((require(query, "topic"), require(query, "node")))
         return None
+
+
+def require(query: dict[str, str], name: str) -> str:
+    """A parameter that must be there and not empty."""
+    if not query.get(name):
+        raise HttpError(400, f"MISSING_ARG_{name.upper()}")
+    return query[name]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from nsqadmin.http_server import Body, Route, answer, listen, make_runner, query_of
 from nsqcore.errors import HttpError, StartError
-from nsqcore.http_server import Body, Route, answer, listen, make_runner, query_of, require
 
 CLOSE = b"Host: x\r\nConnection: close\r\n\r\n"
 
@@ -31,7 +31,10 @@ async def _query(request: web.Request) -> Body:
 
 
 async def _topic(request: web.Request) -> Body:
-    return require(query_of(request), "topic")
+    topic = query_of(request).get("topic", "")
+    if not topic:
+        raise HttpError(400, "MISSING_ARG_TOPIC")
+    return topic
 
 
 async def _nothing(request: web.Request) -> Body:

@@ -1,8 +1,8 @@
 """The HTTP side of nsqadmin: the originals' router, answers, error envelope and access log.
 
-nsqd and nsqlookupd have :mod:`nsqcore.api_server`. Built on aiohttp's application; the rules that differ from aiohttp's own are the router's (405 with
-``Allow``, OPTIONS answered, redirects for a wrong letter case or a trailing slash) and the envelope:
-every error of the API is ``{"message":"CODE"}``.
+Built on aiohttp's application, while nsqd and nsqlookupd have :mod:`nsqcore.api_server`. The rules that differ
+from aiohttp's own are the router's (405 with ``Allow``, OPTIONS answered, redirects for a wrong letter case or a
+trailing slash) and the envelope: every error of the API is ``{"message":"CODE"}``.
 """
 
 from __future__ import annotations
@@ -82,14 +82,6 @@ def query_of(request: web.Request) -> dict[str, str]:
     As in Go, ``#`` is no special character here: ``/lookup?topic=t#ephemeral`` names an ephemeral topic.
     """
     return parse_query(request.raw_path.partition("?")[2])
-
-
-def require(query: dict[str, str], name: str) -> str:
-    """A parameter that must be there and not empty; raises HttpError 400 ``MISSING_ARG_<NAME>``."""
-    value = query.get(name, "")
-    if not value:
-        raise HttpError(400, f"MISSING_ARG_{name.upper()}")
-    return value
 
 
 Refuse = Callable[[web.Request, HttpError, bool], web.StreamResponse]
