@@ -17,11 +17,15 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-KEPT = {"mem-queue-size": 20_000_000}
+import trustme
+
+from bench.load import LAYERS
+
+KEPT: dict[str, object] = {"mem-queue-size": 20_000_000}
 LARGE = {"mem-queue-size": 20_000_000, "max-body-size": 50_000_000}
 
 
@@ -36,7 +40,7 @@ class Row:
 class Daemon:
     """A nsqd of its own on free ports."""
 
-    def __init__(self, command: str, folder: str, flags: dict[str, int]) -> None:
+    def __init__(self, command: str, folder: str, flags: Mapping[str, object]) -> None:
         self.tcp, self.http = _free_address(), _free_address()
         argv = [
             *shlex.split(command),
@@ -92,7 +96,7 @@ def _free_address() -> str:
 
 
 @contextmanager
-def daemon(command: str, flags: dict[str, int]) -> Iterator[Daemon]:
+def daemon(command: str, flags: Mapping[str, object]) -> Iterator[Daemon]:
     with tempfile.TemporaryDirectory(prefix="nsq-bench-") as folder:
         d = Daemon(command, folder, flags)
         try:
@@ -124,20 +128,53 @@ def once(command: str, seconds: float) -> Iterator[Row]:
         d.topic("bench", "ch")
         yield d.load("mpub to disk", "pub", batch=200, seconds=seconds)
         yield d.load("sub from disk", "sub", seconds=30)
-    for compression in ("snappy", "deflate"):
-        with daemon(command, KEPT) as d:
-            d.topic("bench", "ch")
-            yield d.load(
-                f"{compression}: mpub 200 x 200 B", "pub", batch=200, compression=compression, seconds=seconds
-            )
-            yield d.load(f"{compression}: sub RDY 2500", "sub", compression=compression, seconds=30)
-            yield d.load(
-                f"{compression}: pub one at a time", "pub", conns=4, compression=compression, seconds=seconds
-            )
     with daemon(command, LARGE) as d:
         d.topic("bench", "ch")
         yield d.load("mpub: 8 x 64 KiB", "pub", size=65536, batch=8, seconds=min(seconds, 2))
         yield d.load("sub: 64 KiB", "sub", size=65536, rdy=200, seconds=30)
+
+
+def layered(command: str, seconds: float) -> Iterator[Row]:
+    """The rows of TLS and compression."""
+    with tempfile.TemporaryDirectory(prefix="nsq-bench-tls-") as folder:
+        flags = KEPT | certificate(folder)
+        for layers in LAYERS:
+            with daemon(command, flags) as d:
+                d.topic("bench", "ch")
+                yield d.load(f"{layers}: mpub 200 x 200 B", "pub", batch=200, layers=layers, seconds=seconds)
+                yield d.load(f"{layers}: sub RDY 2500", "sub", layers=layers, seconds=30)
+            with daemon(command, flags) as d:
+                d.topic("bench", "ch")
+                yield d.load(f"{layers}: pub one at a time", "pub", conns=4, layers=layers, seconds=seconds)
+                yield d.load(
+                    f"{layers}: sub 16 x RDY 1", "sub", conns=16, rdy=1, layers=layers, seconds=seconds
+                )
+
+
+def certificate(folder: str) -> dict[str, str]:
+    """The flags of a certificate made for this run."""
+    made = trustme.CA().issue_cert("localhost")
+    cert, key = f"{folder}/cert.pem", f"{folder}/key.pem"
+    made.cert_chain_pems[0].write_to_path(cert)
+    made.private_key_pem.write_to_path(key)
+    return {"tls-cert": cert, "tls-key": key}
+
+
+def table(runs: dict[str, list[Row]]) -> None:
+    print(f"{'':26} {'messages/s':>12} {'CPU us/message':>15} {'p99 ms':>8}")
+    for name, rows in runs.items():
+        rate, cpu, p99 = (
+            statistics.median(getattr(r, key) for r in rows) for key in ("per_second", "cpu_us", "p99_ms")
+        )
+        print(f"{name:26} {rate:12,.0f} {cpu:15.2f} {p99:8.2f}")
+
+
+def comparison(ours: dict[str, list[Row]], peer: dict[str, list[Row]]) -> None:
+    """CPU per message of both, and how many times less is ours."""
+    print(f"{'CPU us/message':26} {'ours':>8} {'peer':>8} {'peer/ours':>10}")
+    for name, rows in ours.items():
+        a, b = (statistics.median(r.cpu_us for r in each) for each in (rows, peer[name]))
+        print(f"{name:26} {a:8.2f} {b:8.2f} {b / a:10.1f}")
 
 
 def main() -> None:
@@ -145,19 +182,22 @@ def main() -> None:
     parser.add_argument(
         "--nsqd", default=f"{sys.executable} -m nsqd", help="command of the daemon to measure"
     )
+    parser.add_argument("--peer", help="command of another daemon, measured in turn with the first")
+    parser.add_argument("--layers", action="store_true", help="only the rows of TLS and compression")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
     args = parser.parse_args()
-    runs: dict[str, list[Row]] = {}
+    commands = [args.nsqd, args.peer] if args.peer else [args.nsqd]
+    groups = [layered] if args.layers else [once, layered]
+    runs: list[dict[str, list[Row]]] = [{} for _ in commands]
     for _ in range(args.rounds):
-        for row in once(args.nsqd, args.seconds):
-            runs.setdefault(row.name, []).append(row)
-    print(f"{'':26} {'messages/s':>12} {'CPU us/message':>15} {'p99 ms':>8}")
-    for name, rows in runs.items():
-        rate, cpu, p99 = (
-            statistics.median(getattr(r, key) for r in rows) for key in ("per_second", "cpu_us", "p99_ms")
-        )
-        print(f"{name:26} {rate:12,.0f} {cpu:15.2f} {p99:8.2f}")
+        for group in groups:
+            for command, rows in zip(commands, runs, strict=True):
+                for row in group(command, args.seconds):
+                    rows.setdefault(row.name, []).append(row)
+    table(runs[0])
+    if args.peer:
+        comparison(runs[0], runs[1])
 
 
 if __name__ == "__main__":

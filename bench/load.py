@@ -10,12 +10,14 @@ import argparse
 import json
 import selectors
 import socket
+import ssl
 import struct
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import repeat
 from random import Random
 from typing import cast
@@ -24,6 +26,7 @@ U32 = struct.Struct(">I")
 HEAD = 34  # bytes of a message frame before the body
 OK = b"\0\0\0\x06\0\0\0\0OK"
 KEYS = ["user", "session", "trace", "host", "region", "item", "price", "agent"]
+LAYERS = ["tls", "tls+snappy", "snappy", "deflate"]
 HEARTBEAT = struct.pack(">II", 15, 0) + b"_heartbeat_"
 
 
@@ -34,9 +37,9 @@ class Tally:
 
 
 class Connection:
-    """A socket that speaks V2, through snappy or deflate if that was asked for."""
+    """A socket that speaks V2, through ``layers`` if there are any: ``tls``, ``snappy``, ``deflate``, ``tls+snappy``."""
 
-    def __init__(self, address: str, compression: str = "", *, magic: bool = True) -> None:
+    def __init__(self, address: str, layers: str = "", *, magic: bool = True) -> None:
         host, _, port = address.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), 10)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -44,13 +47,20 @@ class Connection:
         self._decode: Callable[[bytes], bytes] | None = None
         if magic:
             self.sendall(b"  V2")
-        if compression:
-            body = json.dumps({"feature_negotiation": True, compression: True}).encode()
+        if layers:
+            tls, compression = "tls" in layers, layers.removeprefix("tls").removeprefix("+")
+            wanted = {"feature_negotiation": True, "tls_v1": tls, compression or "snappy": bool(compression)}
+            body = json.dumps(wanted).encode()
             self.sendall(b"IDENTIFY\n" + U32.pack(len(body)) + body)
             size = U32.unpack(self._socket.recv(4, socket.MSG_WAITALL))[0]
             self._socket.recv(size, socket.MSG_WAITALL)
-            self._encode, self._decode = snappy() if compression == "snappy" else deflate()
-            self.expect_ok()
+            if tls:
+                # A record at a time is read from the socket, and all of it taken: select sees what is left.
+                self._socket = client_context().wrap_socket(self._socket)
+                self.expect_ok()
+            if compression:
+                self._encode, self._decode = snappy() if compression == "snappy" else deflate()
+                self.expect_ok()
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -71,6 +81,14 @@ class Connection:
             data += self.recv(len(OK)) if self._decode is None else self.recv(1 << 16)
         if data != OK:
             raise SystemExit(f"bench: unexpected answer {data!r}")
+
+
+@cache
+def client_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def deflate() -> tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]:
@@ -133,13 +151,13 @@ def publish_command(topic: str, size: int, count: int, *, http: bool, varied: bo
 def publish(args: argparse.Namespace) -> Tally:
     """Each connection keeps ``--window`` commands unanswered."""
     http = args.mode == "http"
-    varied = bool(args.compression)
+    varied = bool(args.layers)
     command = publish_command(args.topic, args.size, args.batch, http=http, varied=varied)
     answer = b"\r\n\r\nOK" if http else OK
     selector, tally = selectors.DefaultSelector(), Tally()
     sent_at: dict[Connection, float] = {}
     for _ in range(args.conns):
-        s = Connection(args.address, args.compression, magic=not http)
+        s = Connection(args.address, args.layers, magic=not http)
         s.sendall(command * args.window)
         sent_at[s] = time.perf_counter()
         selector.register(s, selectors.EVENT_READ)
@@ -165,7 +183,7 @@ def consume(args: argparse.Namespace) -> Tally:
     selector, tally = selectors.DefaultSelector(), Tally()
     rest: dict[Connection, bytes] = {}
     for _ in range(args.conns):
-        s = Connection(args.address, args.compression)
+        s = Connection(args.address, args.layers)
         s.sendall(f"SUB {args.topic} {args.channel}\n".encode())
         s.expect_ok()
         rest[s] = b""
@@ -199,7 +217,7 @@ def main() -> None:
     parser.add_argument("--conns", type=int, default=2)
     parser.add_argument("--window", type=int, default=1)
     parser.add_argument("--rdy", type=int, default=2500)
-    parser.add_argument("--compression", choices=["", "snappy", "deflate"], default="")
+    parser.add_argument("--layers", choices=["", *LAYERS], default="")
     parser.add_argument("--seconds", type=float, default=3)
     args = parser.parse_args()
     start = time.perf_counter()

@@ -191,9 +191,10 @@ class Channel:
                 if waiting <= 0:
                     self._hungry[client] = None  # not served: first in line next time
                 elif room > 0 and not client.blocked:
-                    count = min(room, -(-waiting // left), MAX_RUN)
+                    count = min(room, -(-waiting // left), MAX_RUN) if room > 1 else 1  # RDY 1 is frequent
                     if plain and queue.memory and not self.returned:  # mostly; spares a call per run
-                        run, from_memory = queue.take(min(count, len(queue.memory)), MAX_RUN_BYTES), True
+                        most = min(count, len(queue.memory)) if count > 1 else 1
+                        run, from_memory = queue.take(most, MAX_RUN_BYTES), True
                         self.memory_count += len(run)
                     else:
                         run, from_memory = self._take(client, count)
