@@ -23,7 +23,8 @@ SHORTEST_SPAN = 0.05
 class InFlight:
     """What one client holds. Times are seconds of the loop's monotonic clock.
 
-    ``timeout`` is the client's message time-out, ``longest`` the limit that TOUCH can't pass.
+    ``timeout`` is the client's message time-out, ``longest`` the limit that TOUCH can't pass. Both may be 0 or
+    less, as ``--msg-timeout`` and ``--max-msg-timeout`` may: then a message is due after the shortest span.
     """
 
     __slots__ = ("_capped", "_delivered", "_longest", "_open_until", "_span", "_timeout", "marks", "messages")
@@ -32,7 +33,7 @@ class InFlight:
         self.messages: dict[bytes, bytes] = {}
         """Frame by id, in order of deadline; also the marks. Popping an id from here is all that FIN does."""
         self.marks = 0
-        self._timeout = timeout
+        self._timeout = timeout = max(timeout, 0.0)
         self._longest = longest
         self._span = max(
             SHORTEST_SPAN, timeout / 256

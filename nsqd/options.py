@@ -187,22 +187,17 @@ class Options:
     msg_timeout: Duration = option(
         Duration.parse("60s"),
         "time a consumer has for a message before it goes to another",
-        limit=ABOVE_ZERO,
     )
     max_msg_timeout: Duration = option(
-        Duration.parse("15m"), "longest time a consumer may ask for, TOUCH included", limit=ABOVE_ZERO
+        Duration.parse("15m"), "longest time a consumer may ask for, TOUCH included"
     )
-    max_msg_size: int = option(1024 * 1024, "largest message, bytes", limit=at_least(1))
-    max_req_timeout: Duration = option(
-        Duration.parse("1h"), "longest delay of REQ, DPUB and /pub?defer", limit=at_least(0)
-    )
-    max_body_size: int = option(
-        5 * 1024 * 1024, "largest body of a command (MPUB, IDENTIFY), bytes", limit=at_least(1)
-    )
+    max_msg_size: int = option(1024 * 1024, "largest message that is taken, bytes")
+    max_req_timeout: Duration = option(Duration.parse("1h"), "longest delay of REQ, DPUB and /pub?defer")
+    max_body_size: int = option(5 * 1024 * 1024, "largest body of a command (MPUB, IDENTIFY), bytes")
     max_heartbeat_interval: Duration = option(
         Duration.parse("60s"), "longest heartbeat interval a client may ask for"
     )
-    max_rdy_count: int = option(2500, "highest RDY", limit=at_least(1))
+    max_rdy_count: int = option(2500, "highest RDY")
     max_output_buffer_size: int = option(64 * 1024, "largest output buffer a client may ask for, bytes")
     max_output_buffer_timeout: Duration = option(
         Duration.parse("30s"), "longest output buffer timeout a client may ask for"
@@ -215,9 +210,7 @@ class Options:
         "told to clients as the longest wait of a buffered message; ours never wait",
         limit=ABOVE_ZERO,
     )
-    max_channel_consumers: int = option(
-        0, "consumers a channel may have; 0 for any number", limit=at_least(0)
-    )
+    max_channel_consumers: int = option(0, "consumers a channel may have; 0 for any number")
     enable_experiment: list[str] = option(
         list[str](), "an experiment to switch on: topology-aware-consumption", flag="enable-experiment"
     )

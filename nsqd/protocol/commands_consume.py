@@ -150,7 +150,7 @@ def req(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -> 
     delay_ms = decimal(words[2])
     if delay_ms is None:
         raise FatalError("E_INVALID", f"REQ could not parse timeout {text(words[2])}")
-    delay = min(max(delay_ms, 0), session.options.max_req_timeout.ms) / 1000
+    delay = max(min(delay_ms, session.options.max_req_timeout.ms), 0) / 1000
     if session.channel is None or not session.channel.requeue(session.client, message_id, delay):
         raise not_held(session, message_id, "REQ")
     return at

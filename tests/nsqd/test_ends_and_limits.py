@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nsqcore.wire.commands import encode_pub
+from nsqcore.wire.commands import encode_dpub, encode_pub
 from tests.support.nsqd import Node, RawClient, eventually
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -388,3 +388,51 @@ async def test_nothing_is_published_or_subscribed_to_while_the_daemon_stops(node
     late.send(b"SUB u c\n")
     await late.refused("E_SUB_FAILED SUB failed exiting")
     node.broker.exiting = node.topic("t").exiting = False
+
+
+# -- limits of nothing -------------------------------------------------------------------------------
+
+
+async def test_without_a_time_out_messages_come_back_soon_unless_they_are_finished(tmp_path: Path) -> None:
+    async with Node(tmp_path, "--msg-timeout=-5s", "--max-msg-timeout=0") as node:
+        consumer = await node.subscribe("t", "c", rdy=1)
+        await node.publish("t", b"m")
+        assert [(await consumer.message()).attempts for _ in range(2)] == [1, 2]
+        third = await consumer.message()
+        consumer.touch(third.id)
+        fourth = await consumer.message()
+        consumer.fin(fourth.id)
+        await eventually(lambda: node.channel("t", "c").in_flight_count == 0)
+        assert (third.attempts, fourth.attempts, node.channel("t", "c").depth) == (3, 4, 0)
+
+
+async def test_a_longest_delay_of_less_than_nothing_refuses_dpub_and_requeues_at_once(tmp_path: Path) -> None:
+    async with Node(tmp_path, "--max-req-timeout=-1s") as node:
+        consumer = await node.subscribe("t", "c", rdy=1)
+        await node.publish("t", b"m")
+        consumer.req((await consumer.message()).id, 60_000)
+        assert (await consumer.message()).attempts == 2
+        consumer.send(encode_dpub("t", 0, b"x"))
+        await consumer.expect_error("E_INVALID DPUB timeout 0 out of range 0--1000")
+
+
+async def test_a_nsqd_that_takes_no_messages_delivers_those_it_has(tmp_path: Path) -> None:
+    async with Node(tmp_path) as node:
+        await node.publish("t", b"kept")
+    async with Node(tmp_path, "--max-msg-size=0", "--max-body-size=0") as node:
+        answer = await node.request("POST", "/pub?topic=t", b"x")
+        assert (answer.status, answer.body) == (413, b'{"message":"MSG_TOO_BIG"}')
+        consumer = await node.subscribe("t", "c", rdy=1)
+        message = await consumer.message()
+        assert message.body == b"kept"
+        consumer.fin(message.id)
+        consumer.send(encode_pub("t", b"x"))
+        await consumer.expect_error("E_BAD_MESSAGE PUB message too big 1 > 0")
+
+
+async def test_a_nsqd_may_be_told_to_have_no_consumers(tmp_path: Path) -> None:
+    async with Node(tmp_path, "--max-channel-consumers=-1", "--max-rdy-count=0") as node:
+        await node.publish("t", b"m")
+        client = await node.connect()
+        client.send(b"SUB t c\n")
+        await client.expect_error("E_SUB_FAILED SUB failed consumers for t:c exceeds limit of -1")
