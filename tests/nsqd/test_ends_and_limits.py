@@ -9,29 +9,9 @@ from pathlib import Path
 import pytest
 
 from nsqcore.wire.commands import encode_dpub, encode_pub
-from tests.support.nsqd import Node, RawClient, eventually
+from tests.support.nsqd import Node, RawClient, eventually, numbers
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
-
-
-async def post(node: Node, target: str, body: bytes = b"") -> None:
-    """An HTTP request that succeeds."""
-    answer = await node.request("POST", target, body)
-    assert answer.status == 200, answer
-
-
-async def take_all(consumer: RawClient, count: int) -> list[bytes]:
-    """So many messages' bodies, each finished as it comes."""
-    bodies: list[bytes] = []
-    while len(bodies) < count:
-        message = await consumer.message()
-        bodies.append(message.body)
-        consumer.fin(message.id)
-    return bodies
-
-
-def numbers(count: int, start: int = 0) -> list[bytes]:
-    return [b"%d" % n for n in range(start, start + count)]
 
 
 # -- emptying --------------------------------------------------------------------------------------
@@ -43,7 +23,7 @@ async def test_emptying_a_channel_drops_what_waits_what_is_out_and_what_is_defer
     held, requeued = await consumer.messages(2)
     consumer.req(requeued.id, 60_000)
     await consumer.message()
-    await post(node, "/channel/empty?topic=t&channel=c")
+    await node.post("/channel/empty?topic=t&channel=c")
     channel = node.channel("t", "c")
     assert (channel.depth, channel.in_flight_count, len(channel.deferred)) == (0, 0, 0)
     consumer.fin(held.id)
@@ -57,10 +37,10 @@ async def test_emptying_a_channel_with_a_backlog_on_disk_drops_that_too(tmp_path
         consumer = await node.subscribe("t", "c")
         await consumer.mpub("t", *numbers(100))
         assert node.channel("t", "c").queue.backend_depth == 90
-        await post(node, "/channel/empty?topic=t&channel=c")
+        await node.post("/channel/empty?topic=t&channel=c")
         await consumer.mpub("t", *numbers(100, 1000))
         consumer.rdy(100)
-        assert await take_all(consumer, 100) == numbers(100, 1000)
+        assert await consumer.take(100) == numbers(100, 1000)
         await consumer.settled()
         assert node.channel("t", "c").depth == 0
 
@@ -68,11 +48,11 @@ async def test_emptying_a_channel_with_a_backlog_on_disk_drops_that_too(tmp_path
 async def test_emptying_a_topic_leaves_its_channels_alone(node: Node) -> None:
     consumer = await node.subscribe("t", "c")
     await consumer.pub("t", b"in the channel")
-    await post(node, "/topic/pause?topic=t")
+    await node.post("/topic/pause?topic=t")
     await consumer.mpub("t", *numbers(5))
     await consumer.dpub("t", 10, b"deferred")
-    await post(node, "/topic/empty?topic=t")
-    await post(node, "/topic/unpause?topic=t")
+    await node.post("/topic/empty?topic=t")
+    await node.post("/topic/unpause?topic=t")
     consumer.rdy(10)
     assert await consumer.bodies(1) == [b"in the channel"]
     await consumer.settled()
@@ -87,7 +67,7 @@ async def test_emptying_a_topic_leaves_its_channels_alone(node: Node) -> None:
 async def test_deleting_a_channel_disconnects_all_its_consumers_without_a_word(node: Node) -> None:
     consumers = [await node.subscribe("t", "c", rdy=1) for _ in range(5)]
     other = await node.subscribe("t", "other", rdy=1)
-    await post(node, "/channel/delete?topic=t&channel=c")
+    await node.post("/channel/delete?topic=t&channel=c")
     for consumer in consumers:
         await consumer.closed()
     await node.publish("t", b"x")
@@ -99,7 +79,7 @@ async def test_deleting_a_topic_deletes_its_channels_and_disconnects_their_consu
     consumers = [await node.subscribe("t", name) for name in ("a", "b", "b")]
     producer = await node.connect()
     await producer.pub("t", b"x")
-    await post(node, "/topic/delete?topic=t")
+    await node.post("/topic/delete?topic=t")
     assert b"t" not in node.broker.topics
     for consumer in consumers:
         await consumer.closed()
@@ -112,10 +92,10 @@ async def test_a_deleted_topic_leaves_no_files(tmp_path: Path) -> None:
     async with Node(tmp_path, "--mem-queue-size=0") as node:
         consumer = await node.subscribe("t", "c")
         await consumer.mpub("t", *numbers(10))
-        await post(node, "/topic/pause?topic=t")
+        await node.post("/topic/pause?topic=t")
         await consumer.mpub("t", *numbers(10))
         assert len(list(tmp_path.glob("t*.diskqueue.*"))) >= 2
-        await post(node, "/topic/delete?topic=t")
+        await node.post("/topic/delete?topic=t")
         await node.broker.disk.drain()
         assert list(tmp_path.glob("t*.diskqueue.*")) == []
 
@@ -127,14 +107,14 @@ async def test_a_topic_created_again_right_after_its_deletion_loses_nothing(tmp_
         await producer.mpub("t", *[b"old%d" % n for n in range(50)])
         busy = threading.Event()
         node.broker.disk.run(busy.wait)
-        await post(node, "/topic/delete?topic=t")
+        await node.post("/topic/delete?topic=t")
         await producer.mpub("t", *numbers(50))
         busy.set()
         await node.broker.disk.drain()
         await producer.mpub("t", *numbers(50, 50))
         await node.restart()
         consumer = await node.subscribe("t", "c", rdy=100)
-        assert await take_all(consumer, 100) == numbers(100)
+        assert await consumer.take(100) == numbers(100)
 
 
 async def test_what_is_deferred_keeps_its_time_over_a_restart(node: Node) -> None:
@@ -181,8 +161,8 @@ async def test_with_a_portable_exit_it_is_delivered_at_once(node: Node) -> None:
 
 async def test_a_deleted_channel_does_not_come_back_after_a_restart(node: Node) -> None:
     await node.subscribe("t", "gone", rdy=1)
-    await post(node, "/channel/create?topic=t&channel=stays")
-    await post(node, "/channel/delete?topic=t&channel=gone")
+    await node.post("/channel/create?topic=t&channel=stays")
+    await node.post("/channel/delete?topic=t&channel=gone")
     await node.restart()
     assert list(node.topic("t").channels) == ["stays"]
 
@@ -220,8 +200,8 @@ async def test_a_consumer_that_comes_as_the_last_one_goes_has_a_channel(
 
 
 async def test_an_ephemeral_channel_that_never_had_a_consumer_stays(node: Node) -> None:
-    await post(node, "/topic/create?topic=t")
-    await post(node, "/channel/create?topic=t&channel=c%23ephemeral")
+    await node.post("/topic/create?topic=t")
+    await node.post("/channel/create?topic=t&channel=c%23ephemeral")
     await node.publish("t", b"x")
     consumer = await node.subscribe("t", "c#ephemeral", rdy=1)
     assert await consumer.bodies(1) == [b"x"]
@@ -232,7 +212,7 @@ async def test_an_ephemeral_topic_goes_with_its_last_channel(node: Node) -> None
     one.close()
     await eventually(lambda: list(node.topic("t#ephemeral").channels) == ["b"])
     two.close()
-    await post(node, "/channel/delete?topic=t%23ephemeral&channel=b")
+    await node.post("/channel/delete?topic=t%23ephemeral&channel=b")
     assert b"t#ephemeral" not in node.broker.topics
 
 
@@ -281,9 +261,9 @@ async def test_what_does_not_fit_into_memory_goes_to_disk_and_the_order_stays(tm
         channel = node.channel("t", "c")
         assert (channel.depth, channel.queue.backend_depth) == (30, 20)
         consumer.rdy(1)
-        assert await take_all(consumer, 15) == numbers(15)
+        assert await consumer.take(15) == numbers(15)
         await node.publish("t", *numbers(5, 30))
-        assert await take_all(consumer, 20) == numbers(20, 15)
+        assert await consumer.take(20) == numbers(20, 15)
         await consumer.settled()
         await node.publish("t", b"in memory again")
         assert await consumer.bodies(1) == [b"in memory again"]
@@ -310,12 +290,12 @@ async def test_a_queue_beyond_the_byte_budget_of_the_process_spills(tmp_path: Pa
         await producer.pub("u", b"b" * 90_000, b"c" * 1000)
         assert [node.topic(name).queue.backend_depth for name in ("t", "u")] == [0, 2]
         consumer = await node.subscribe("t", "c", rdy=1)
-        await take_all(consumer, 1)
+        await consumer.take(1)
         await consumer.settled()
         await producer.pub("v", b"d" * 90_000)
         assert node.topic("v").queue.backend_depth == 0
         consumer = await node.subscribe("u", "c", rdy=2)
-        assert await take_all(consumer, 2) == [b"b" * 90_000, b"c" * 1000]
+        assert await consumer.take(2) == [b"b" * 90_000, b"c" * 1000]
         await eventually(lambda: node.topic("u").depth == 0)
         assert node.broker.budget.used == 90_034
 
@@ -327,11 +307,11 @@ async def test_the_byte_budget_is_given_back_in_the_end(tmp_path: Path) -> None:
         producer = await node.connect()
         await producer.mpub("t", *[b"x" * 1000] * 100)
         for consumer in consumers:
-            await take_all(consumer, 50)
-        await post(node, "/channel/empty?topic=t&channel=a")
-        await post(node, "/topic/pause?topic=t")
+            await consumer.take(50)
+        await node.post("/channel/empty?topic=t&channel=a")
+        await node.post("/topic/pause?topic=t")
         await producer.mpub("t", *[b"x" * 1000] * 100)
-        await post(node, "/topic/delete?topic=t")
+        await node.post("/topic/delete?topic=t")
         await sampling_ended(sampling)
         assert node.broker.budget.used == 0
 

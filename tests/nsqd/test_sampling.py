@@ -23,7 +23,7 @@ from nsqd.in_flight import InFlight
 from nsqd.message_queue import Budget
 from nsqd.sampling import MOST_DECLINED, NOBODY, Declined, draw
 from nsqd.storage.backend import NullBackend
-from tests.support.nsqd import Node, RawClient, eventually
+from tests.support.nsqd import Node, RawClient, eventually, numbers
 
 builder = FrameBuilder(Ids(1))
 
@@ -55,10 +55,6 @@ async def all_of(consumer: RawClient, count: int) -> list[bytes]:
         consumer.fin(message.id)
         bodies.append(message.body)
     return bodies
-
-
-def numbers(count: int, start: int = 0) -> list[bytes]:
-    return [b"%d" % n for n in range(start, start + count)]
 
 
 # -- drawing ---------------------------------------------------------------------------------------

@@ -8,29 +8,9 @@ import pytest
 
 from nsqcore.wire.commands import encode_pub
 from tests.support.clock import Clock
-from tests.support.nsqd import Node, RawClient, eventually
+from tests.support.nsqd import Node, eventually, numbers
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
-
-
-async def post(node: Node, target: str, body: bytes = b"") -> None:
-    """An HTTP request that succeeds."""
-    answer = await node.request("POST", target, body)
-    assert answer.status == 200, answer
-
-
-async def take_all(consumer: RawClient, count: int) -> list[bytes]:
-    """So many messages' bodies, each finished as it comes."""
-    bodies: list[bytes] = []
-    while len(bodies) < count:
-        message = await consumer.message()
-        bodies.append(message.body)
-        consumer.fin(message.id)
-    return bodies
-
-
-def numbers(count: int, start: int = 0) -> list[bytes]:
-    return [b"%d" % n for n in range(start, start + count)]
 
 
 # -- copies ----------------------------------------------------------------------------------------
@@ -86,16 +66,16 @@ async def test_a_long_backlog_reaches_the_first_channel_before_what_is_published
         producer.send(b"SUB t c\n" + b"".join(encode_pub("t", b"%d" % n) for n in range(20_000, 20_500)))
         await producer.expect_ok(501)
         consumer = await node.subscribe("t", "c", rdy=2500)
-        assert await take_all(consumer, 20_500) == numbers(20_500)
+        assert await consumer.take(20_500) == numbers(20_500)
 
 
 async def test_a_topic_without_channels_keeps_messages_again_when_its_last_one_is_deleted(
     node: Node,
 ) -> None:
-    await post(node, "/topic/create?topic=t")
-    await post(node, "/channel/create?topic=t&channel=c")
+    await node.post("/topic/create?topic=t")
+    await node.post("/channel/create?topic=t&channel=c")
     await node.publish("t", b"lost with the channel")
-    await post(node, "/channel/delete?topic=t&channel=c")
+    await node.post("/channel/delete?topic=t&channel=c")
     await node.publish("t", b"kept")
     assert node.topic("t").depth == 1
     consumer = await node.subscribe("t", "d", rdy=10)
@@ -115,9 +95,9 @@ async def test_equal_consumers_get_equal_shares_of_a_backlog(node: Node) -> None
     consumers = [await node.subscribe("t", "c", rdy=2500) for _ in range(4)]
     for consumer in consumers:
         await consumer.settled()
-    await post(node, "/channel/pause?topic=t&channel=c")
+    await node.post("/channel/pause?topic=t&channel=c")
     await (await node.connect()).mpub("t", *numbers(1000))
-    await post(node, "/channel/unpause?topic=t&channel=c")
+    await node.post("/channel/unpause?topic=t&channel=c")
     for consumer in consumers:
         await consumer.messages(250)
         await consumer.settled()
@@ -156,17 +136,17 @@ async def test_a_full_consumer_leaves_the_rest_to_the_others(node: Node) -> None
 
 async def test_a_paused_channel_delivers_nothing_until_it_is_unpaused(node: Node) -> None:
     consumer = await node.subscribe("t", "c", rdy=10)
-    await post(node, "/channel/pause?topic=t&channel=c")
+    await node.post("/channel/pause?topic=t&channel=c")
     await node.publish("t", b"x")
     await consumer.settled()
     assert node.channel("t", "c").depth == 1
-    await post(node, "/channel/unpause?topic=t&channel=c")
+    await node.post("/channel/unpause?topic=t&channel=c")
     assert await consumer.bodies(1) == [b"x"]
 
 
 async def test_pausing_one_channel_leaves_the_others_alone(node: Node) -> None:
     paused, other = await node.subscribe("t", "paused", rdy=10), await node.subscribe("t", "other", rdy=10)
-    await post(node, "/channel/pause?topic=t&channel=paused")
+    await node.post("/channel/pause?topic=t&channel=paused")
     await node.publish("t", b"x")
     assert await other.bodies(1) == [b"x"]
     await paused.settled()
@@ -179,7 +159,7 @@ async def test_in_a_paused_channel_messages_are_finished_requeued_deferred_and_t
     await consumer.mpub("t", *numbers(4))
     consumer.rdy(4)
     finished, requeued, deferred, _ = await consumer.messages(4)
-    await post(node, "/channel/pause?topic=t&channel=c")
+    await node.post("/channel/pause?topic=t&channel=c")
     consumer.fin(finished.id)
     consumer.req(requeued.id)
     consumer.req(deferred.id, 500)
@@ -189,23 +169,23 @@ async def test_in_a_paused_channel_messages_are_finished_requeued_deferred_and_t
     await consumer.settled()
     assert (channel.depth, channel.in_flight_count, len(channel.deferred)) == (3, 0, 0)
     assert channel.timeout_count == 1
-    await post(node, "/channel/unpause?topic=t&channel=c")
+    await node.post("/channel/unpause?topic=t&channel=c")
     assert sorted(await consumer.bodies(3)) == numbers(3, 1)
 
 
 async def test_a_paused_topic_keeps_its_messages_from_the_channels(node: Node) -> None:
     consumer = await node.subscribe("t", "c", rdy=10)
-    await post(node, "/topic/pause?topic=t")
+    await node.post("/topic/pause?topic=t")
     await node.publish("t", *numbers(3))
     await consumer.settled()
     assert (node.topic("t").depth, node.channel("t", "c").message_count) == (3, 0)
-    await post(node, "/topic/unpause?topic=t")
+    await node.post("/topic/unpause?topic=t")
     assert await consumer.bodies(3) == numbers(3)
 
 
 async def test_a_paused_topic_stays_paused_when_a_channel_is_added(node: Node) -> None:
-    await post(node, "/topic/create?topic=t")
-    await post(node, "/topic/pause?topic=t")
+    await node.post("/topic/create?topic=t")
+    await node.post("/topic/pause?topic=t")
     await node.publish("t", b"x")
     consumer = await node.subscribe("t", "c", rdy=10)
     await consumer.settled()
@@ -215,25 +195,25 @@ async def test_a_paused_topic_stays_paused_when_a_channel_is_added(node: Node) -
 async def test_what_a_paused_topic_kept_comes_before_what_follows(tmp_path: Path) -> None:
     async with Node(tmp_path, "--mem-queue-size=100") as node:
         consumer = await node.subscribe("t", "c", rdy=2500)
-        await post(node, "/topic/pause?topic=t")
+        await node.post("/topic/pause?topic=t")
         producer = await node.connect()
         await producer.mpub("t", *numbers(5000))
-        await post(node, "/topic/unpause?topic=t")
+        await node.post("/topic/unpause?topic=t")
         await producer.mpub("t", *numbers(5000, 5000))
-        assert await take_all(consumer, 10_000) == numbers(10_000)
+        assert await consumer.take(10_000) == numbers(10_000)
 
 
 async def test_deferred_messages_wait_for_a_paused_topic_and_not_longer(node: Node) -> None:
     consumer = await node.subscribe("t", "c", rdy=10)
     clock = Clock()
     node.topic("t")._loop = node.channel("t", "c")._loop = clock.loop
-    await post(node, "/topic/pause?topic=t")
+    await node.post("/topic/pause?topic=t")
     await consumer.dpub("t", 1000, b"short")
     await consumer.dpub("t", 3000, b"long")
     clock.advance(2)
     await consumer.settled()
     assert node.topic("t").depth == 2
-    await post(node, "/topic/unpause?topic=t")
+    await node.post("/topic/unpause?topic=t")
     assert await consumer.bodies(1) == [b"short"]
     await consumer.settled()
     clock.advance(1)
@@ -266,14 +246,14 @@ async def test_a_delay_of_0_is_none(node: Node) -> None:
 
 
 async def test_the_delay_counts_from_the_publish_and_not_from_the_channel(node: Node) -> None:
-    await post(node, "/topic/create?topic=t")
+    await node.post("/topic/create?topic=t")
     clock = Clock()
     node.topic("t")._loop = clock.loop
     client = await node.connect()
     await client.dpub("t", 2000, b"due")
     await client.dpub("t", 4000, b"not yet")
     clock.advance(3)
-    await post(node, "/channel/create?topic=t&channel=c")
+    await node.post("/channel/create?topic=t&channel=c")
     channel = node.channel("t", "c")
     channel._loop = clock.loop
     consumer = await node.subscribe("t", "c", rdy=10)

@@ -31,6 +31,10 @@ from nsqd.storage.segments import NOTHING, inventory
 Job = tuple[Callable[[], object], Callable[[OSError | None], None] | None]
 OVERHEAD = 30
 """Bytes of a record that are not body, its length included."""
+A, B, C, D, E, F, G = (letter * 10 for letter in (b"a", b"b", b"c", b"d", b"e", b"f", b"g"))
+"""Bodies."""
+SIZE = OVERHEAD + len(A)
+"""Bytes of the record of one of these."""
 
 
 def record(body: bytes, *, attempts: int = 0, timestamp: int = 0x1702030405060708, number: int = 0) -> bytes:

@@ -44,6 +44,7 @@ __all__ = [
     "RawSocket",
     "eventually",
     "make_options",
+    "numbers",
 ]
 
 
@@ -114,7 +115,7 @@ class Node:
 
     @property
     def lanes(self) -> Lanes:
-        """The connections of the HTTP port that aiohttp does not have."""
+        """The connections of the HTTP port that were not handed over."""
         lanes = self.nsqd._lanes
         assert lanes is not None
         return lanes
@@ -124,7 +125,7 @@ class Node:
         found: list[Connection] = []
 
         def find() -> bool:
-            there = self.nsqd._connections._open
+            there = self.nsqd._connections
             found[:] = [c for c in there if c.client.remote_address == client.name]
             return bool(found)
 
@@ -189,10 +190,20 @@ class Node:
         finally:
             client.close()
 
+    async def post(self, target: str) -> None:
+        """A POST without a body, which succeeds."""
+        answer = await self.request("POST", target, b"")
+        assert answer.status == 200, answer
+
     async def stats(self, query: str = "") -> dict[str, Any]:
         """``/stats`` as JSON; ``query`` is added."""
         answer = await self.request("GET", f"/stats?format=json&include_mem=false{query}")
         return cast(dict[str, Any], json.loads(answer.body))
+
+
+def numbers(count: int, start: int = 0) -> list[bytes]:
+    """So many bodies, each telling its place."""
+    return [b"%d" % n for n in range(start, start + count)]
 
 
 async def eventually(condition: Callable[[], bool], timeout: float = DEADLINE_S) -> None:

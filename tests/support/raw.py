@@ -198,6 +198,15 @@ class RawClient(RawSocket):
         """The bodies of the next messages."""
         return [(await self.message()).body for _ in range(count)]
 
+    async def take(self, count: int) -> list[bytes]:
+        """The bodies of the next messages, each finished as it comes."""
+        bodies: list[bytes] = []
+        while len(bodies) < count:
+            message = await self.message()
+            bodies.append(message.body)
+            self.fin(message.id)
+        return bodies
+
     async def settled(self) -> None:
         """nsqd has obeyed all that was sent, and nothing came of it; the connection is open.
 
@@ -265,7 +274,6 @@ class Answer(NamedTuple):
     headers: dict[str, str]
     """Names as spelled on the wire."""
     body: bytes
-    raw_head: bytes
 
 
 class RawHttp(RawSocket):
@@ -294,7 +302,7 @@ class RawHttp(RawSocket):
             body = await self.read(int(headers["Content-Length"]))
         else:
             body = b""
-        return Answer(status, first.split(" ", 2)[2], headers, body, head)
+        return Answer(status, first.split(" ", 2)[2], headers, body)
 
     async def _chunks(self) -> bytes:
         body = b""

@@ -30,12 +30,6 @@ async def lookupd() -> AsyncIterator[ScriptedLookupd]:
         yield running
 
 
-async def post(node: Node, target: str) -> None:
-    """An HTTP request that succeeds."""
-    answer = await node.request("POST", target, b"")
-    assert answer.status == 200, answer
-
-
 async def linked(lookupd: ScriptedLookupd, times: int = 1) -> None:
     """The node has introduced itself so often."""
     await lookupd.until(lambda: len(lookupd.identities) >= times)
@@ -78,7 +72,7 @@ async def test_all_topics_and_channels_are_registered_on_connecting(
     tmp_path: Path, lookupd: ScriptedLookupd
 ) -> None:
     async with Node(tmp_path) as node:
-        await post(node, "/topic/create?topic=empty")
+        await node.post("/topic/create?topic=empty")
         for name in ("a", "b"):
             await node.subscribe("t", name)
     async with Node(tmp_path, lookupd.flag):
@@ -102,15 +96,15 @@ async def test_changes_are_told_in_their_order(tmp_path: Path, lookupd: Scripted
         await linked(lookupd)
         await node.publish("t", b"x")
         await lookupd.expect("REGISTER t")
-        await post(node, "/channel/create?topic=t&channel=a")
+        await node.post("/channel/create?topic=t&channel=a")
         await node.subscribe("t", "b")
         await lookupd.expect("REGISTER t a", "REGISTER t b")
-        await post(node, "/channel/delete?topic=t&channel=a")
-        await post(node, "/topic/create?topic=u")
+        await node.post("/channel/delete?topic=t&channel=a")
+        await node.post("/topic/create?topic=u")
         await lookupd.expect("UNREGISTER t a", "REGISTER u")
-        await post(node, "/topic/delete?topic=t")
+        await node.post("/topic/delete?topic=t")
         await lookupd.expect("UNREGISTER t b", "UNREGISTER t")
-        await post(node, "/topic/pause?topic=u")
+        await node.post("/topic/pause?topic=u")
         lookupd.nothing_more()
 
 
@@ -167,8 +161,8 @@ async def test_a_dropped_link_is_made_again_and_begins_with_everything(
         await lookupd.until(lambda: bool(lookupd.commands))
         await lookupd.stop()
         await node.subscribe("t", "d")
-        await post(node, "/topic/create?topic=u")
-        await post(node, "/topic/delete?topic=u")
+        await node.post("/topic/create?topic=u")
+        await node.post("/topic/delete?topic=u")
         lookupd.commands.clear()
         lookupd._seen = 0
         await lookupd.start()
@@ -414,7 +408,7 @@ async def test_a_topic_deleted_while_its_channels_are_asked_for_stays_deleted(
         await node.publish("t", b"x")
         topic = node.topic("t")
         await lookupd.until(lambda: lookupd.asked == ["t"])
-        await post(node, "/topic/delete?topic=t")
+        await node.post("/topic/delete?topic=t")
         lookupd.answering.set()
         await eventually(lambda: topic.started)
         assert not topic.channels

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nsqd.storage.segment_reader import READ_CHUNK
-from tests.support.disk import OVERHEAD, Rig, record
+from tests.support.disk import OVERHEAD, SIZE, A, B, C, D, Rig, record
 
-A, B, C, D = (letter * 10 for letter in (b"a", b"b", b"c", b"d"))
-SIZE = OVERHEAD + 10
 """Of a record of these."""
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """Segments of three records, synced only when asked."""
-    with Rig(tmp_path, max_bytes_per_file=3 * SIZE) as made:
-        yield made
 
 
 # -- bytes -----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from struct import pack
 
@@ -13,17 +13,7 @@ import pytest
 
 from nsqd.storage.salvage import WINDOW
 from nsqd.storage.segment_reader import READ_CHUNK
-from tests.support.disk import OVERHEAD, Rig, descriptors, record
-
-A, B, C, D, E, F, G = (letter * 10 for letter in (b"a", b"b", b"c", b"d", b"e", b"f", b"g"))
-SIZE = OVERHEAD + 10
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """Segments of three records, synced only when asked."""
-    with Rig(tmp_path, max_bytes_per_file=3 * SIZE) as made:
-        yield made
+from tests.support.disk import OVERHEAD, SIZE, A, B, C, D, E, F, G, Rig, descriptors, record
 
 
 def overwrite(path: Path, at: int, data: bytes) -> None:

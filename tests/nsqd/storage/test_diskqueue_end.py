@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.disk import OVERHEAD, Rig, descriptors
-
-A, B, C, D = (letter * 10 for letter in (b"a", b"b", b"c", b"d"))
-SIZE = OVERHEAD + 10
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """Segments of three records, synced only when asked."""
-    with Rig(tmp_path, max_bytes_per_file=3 * SIZE) as made:
-        yield made
-
+from tests.support.disk import SIZE, A, B, C, D, Rig, descriptors
 
 # -- emptying and deleting -------------------------------------------------------------------------
 

@@ -6,23 +6,14 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.disk import OVERHEAD, Rig, descriptors
+from tests.support.disk import OVERHEAD, SIZE, A, B, C, D, E, Rig, descriptors
 
-A, B, C, D, E = (letter * 10 for letter in (b"a", b"b", b"c", b"d", b"e"))
-SIZE = OVERHEAD + 10
 PWRITE, FSYNC = os.pwrite, os.fsync
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """Segments of three records, synced only when asked."""
-    with Rig(tmp_path, max_bytes_per_file=3 * SIZE) as made:
-        yield made
 
 
 class Medium:

@@ -13,10 +13,8 @@ import pytest
 
 from nsqd.frames import past_of_payload
 from nsqd.storage.diskqueue import DiskQueue
-from tests.support.disk import OVERHEAD, Rig, body_of, record
+from tests.support.disk import SIZE, A, B, C, D, E, F, Rig, body_of, record
 
-A, B, C, D, E, F = (letter * 10 for letter in (b"a", b"b", b"c", b"d", b"e", b"f"))
-SIZE = OVERHEAD + 10
 NOW = 1_700_000_000_000_000_000
 Restored = list[tuple[float, bytes]]
 
@@ -25,13 +23,6 @@ Restored = list[tuple[float, bytes]]
 def _clock() -> Iterator[None]:
     with patch("time.time_ns", return_value=NOW):
         yield
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """Segments of three records, synced only when asked."""
-    with Rig(tmp_path, max_bytes_per_file=3 * SIZE) as made:
-        yield made
 
 
 def past(body: bytes, attempts: int = 0) -> bytes:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nsqd.storage.recovery import Recovered, recover
 from nsqd.storage.segments import Position, QueueFiles
-from tests.support.disk import OVERHEAD, Rig, record
-
-A, B, C, D, E = (letter * 10 for letter in (b"a", b"b", b"c", b"d", b"e"))
-SIZE = OVERHEAD + 10
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """Segments of three records, synced only when asked."""
-    with Rig(tmp_path, max_bytes_per_file=3 * SIZE) as made:
-        yield made
+from tests.support.disk import A, B, C, D, E, Rig, record
 
 
 def lay(rig: Rig, *segments: list[bytes], meta: str | None = None) -> None:
