@@ -14,6 +14,7 @@ import uvloop
 
 from tests.support.nsqd import Node
 from tests.support.processes import DaemonProcess, spawn
+from tests.support.tls import Authority
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -34,6 +35,12 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     """A nsqd with its default options."""
     async with Node(tmp_path) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority, with a certificate for nsqd."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")

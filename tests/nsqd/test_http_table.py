@@ -5,9 +5,7 @@ The same table holds for the original, where ``NSQ_PEER_BIN`` names the folder w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -31,6 +29,7 @@ from tests.support.http_table import (
     value,
     wrong_method,
 )
+from tests.support.needs import original
 from tests.support.processes import spawn
 
 FLAGS = ("--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--https-address=", "--node-id=5")
@@ -40,12 +39,7 @@ LIMITS = ("--max-msg-size=100", "--max-body-size=1000", "--max-req-timeout=10s")
 @pytest.fixture(scope="module", params=["ours", "original"])
 def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a daemon serves that has a topic t with a channel c."""
-    program: str | Path = "nsqd"
-    if request.param == "original":
-        folder = os.environ.get("NSQ_PEER_BIN")
-        if not folder:
-            pytest.skip("NSQ_PEER_BIN names no folder with the original programs")
-        program = Path(folder) / "nsqd"
+    program = "nsqd" if request.param == "ours" else original("nsqd")
     with spawn(program, *FLAGS, *LIMITS, f"--data-path={tmp_path_factory.mktemp('data')}") as daemon:
         play(daemon.http, Case(post("/topic/create?topic=t"), [EMPTY]))
         play(daemon.http, Case(post("/channel/create?topic=t&channel=c"), [EMPTY]))

@@ -5,9 +5,7 @@ The same table holds for the original, where ``NSQ_PEER_BIN`` names the folder w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -29,18 +27,14 @@ from tests.support.http_table import (
     value,
     wrong_method,
 )
+from tests.support.needs import original
 from tests.support.processes import spawn
 
 
 @pytest.fixture(scope="module", params=["ours", "original"])
 def address(request: pytest.FixtureRequest) -> Iterator[str]:
     """Where a daemon serves that knows a topic t with a channel c."""
-    program: str | Path = "nsqlookupd"
-    if request.param == "original":
-        folder = os.environ.get("NSQ_PEER_BIN")
-        if not folder:
-            pytest.skip("NSQ_PEER_BIN names no folder with the original programs")
-        program = Path(folder) / "nsqlookupd"
+    program = "nsqlookupd" if request.param == "ours" else original("nsqlookupd")
     with spawn(program, "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0") as daemon:
         play(daemon.http, Case(post("/channel/create?topic=t&channel=c"), [EMPTY]))
         yield daemon.http

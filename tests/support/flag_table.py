@@ -19,7 +19,7 @@ import pytest
 from nsqcore.command_line import CommandLine
 from nsqcore.errors import StartError
 from nsqcore.options import Flag
-from tests.system.needs import original
+from tests.support.needs import original
 
 STAMP = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(\.\d{6})? ")
 SECOND_LINE = "Usage of {}:"

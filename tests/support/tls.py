@@ -7,7 +7,7 @@
         client = await node.connect()
         await client.identify(tls_v1=True)
         await authority.client().shake(client)
-        await client.ok()
+        await client.expect_ok()
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 
 import trustme
 
-from tests.support.raw import RawSocket
+from tests.support.nsqd import Node
+from tests.support.raw import RawClient, RawSocket
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
@@ -135,3 +136,13 @@ class TlsClient:
         except ssl.SSLError as e:
             self.alert = e.reason or str(e)
         return b"".join(parts)
+
+
+async def upgraded(node: Node, tls: TlsClient, **settings: object) -> RawClient:
+    """A client behind its handshake, and the OK that comes through it."""
+    client = await node.connect()
+    answer = await client.identify(tls_v1=True, **settings)
+    assert answer["tls_v1"] is True
+    await tls.shake(client)
+    await client.expect_ok()
+    return client

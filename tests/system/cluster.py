@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fetch import fetch_json
+from tests.support.needs import original
 from tests.support.processes import DaemonProcess, spawn
-from tests.system.needs import original
 
 TOOL_TIMEOUT_S = 30.0
 _FREE = ("--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")

@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.auth_server import AuthServer, permissions
 from tests.support.history import nsqd
+from tests.support.needs import lacking
 from tests.support.processes import DaemonProcess
 from tests.system.certificates import Certificates
 from tests.system.clients import CLIENTS, LAYERS, Client
-from tests.system.needs import lacking
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.history import post
+from tests.support.needs import original
 from tests.support.processes import DaemonProcess
 from tests.system.cluster import Kind, nsqd, run_tool, tool, topic_stats
-from tests.system.needs import original
 from tests.system.waiting import until
 
 LINES = [b"line %d: %d" % (n, random.Random(n).getrandbits(500)) for n in range(2000)]

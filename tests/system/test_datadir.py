@@ -13,8 +13,8 @@ import pytest
 
 from nsqcore.wire.frames import WireMessage
 from tests.support.history import PATIENCE_S, connect, drain, part, post, stats
+from tests.support.needs import original
 from tests.support.processes import DaemonProcess, spawn
-from tests.system.needs import original
 from tests.system.waiting import until
 
 OURS, ORIGINAL = "ours", "original"

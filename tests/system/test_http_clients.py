@@ -13,9 +13,9 @@ import pytest
 
 from tests.support.fetch import fetch_json
 from tests.support.history import nsqd
+from tests.support.needs import lacking
 from tests.support.processes import ROOT, DaemonProcess, spawn
 from tests.system.clients import CLIENTS
-from tests.system.needs import lacking
 from tests.system.waiting import DEADLINE_S, until
 
 

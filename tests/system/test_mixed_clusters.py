@@ -14,6 +14,7 @@ import pytest
 import nsqclient
 from tests.support.fetch import fetch, fetch_json
 from tests.support.history import post
+from tests.support.needs import original
 from tests.support.processes import DaemonProcess
 from tests.system.cluster import (
     Kind,
@@ -24,7 +25,6 @@ from tests.system.cluster import (
     run_tool,
     topic_stats,
 )
-from tests.system.needs import original
 from tests.system.waiting import until
 
 pytestmark = pytest.mark.usefixtures("_originals")

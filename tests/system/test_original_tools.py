@@ -10,11 +10,11 @@ import pytest
 
 from tests.support.auth_server import AuthServer
 from tests.support.history import post
+from tests.support.needs import original
 from tests.support.processes import DaemonProcess
 from tests.system.certificates import Certificates
 from tests.system.clients import LAYERS
 from tests.system.cluster import Kind, channel_names, nsqd, nsqlookupd, run_tool, tool, topic_stats
-from tests.system.needs import original
 from tests.system.waiting import until
 
 LINES = [b"line %d of the real thing" % n for n in range(200)]

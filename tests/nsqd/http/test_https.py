@@ -19,11 +19,6 @@ from tests.support.tls import V12, V13, Authority, TlsClient
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest_asyncio.fixture
 async def node(tmp_path: Path, authority: Authority) -> AsyncIterator[Node]:
     async with Node(tmp_path, *authority.flags) as running:

@@ -16,18 +16,13 @@ import trustme
 
 from nsqcore.wire.commands import encode_identify, encode_pub
 from nsqd.protocol import upgrade
-from tests.support.nsqd import Node, RawClient, eventually
-from tests.support.tls import V12, V13, Authority, TlsClient
+from tests.support.nsqd import Node, eventually
+from tests.support.tls import V12, V13, Authority, TlsClient, upgraded
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
 POLICIES = ["", "require", "require-verify", "bogus"]
 GOES = "goes"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +36,6 @@ async def node(tmp_path: Path, authority: Authority) -> AsyncIterator[Node]:
     """With a certificate, and no more."""
     async with Node(tmp_path, *authority.flags) as running:
         yield running
-
-
-async def upgraded(node: Node, tls: TlsClient, **settings: object) -> RawClient:
-    """A client behind its handshake, and the OK that comes through it."""
-    client = await node.connect()
-    answer = await client.identify(tls_v1=True, **settings)
-    assert answer["tls_v1"] is True
-    await tls.shake(client)
-    await client.expect_ok()
-    return client
 
 
 async def attempt(node: Node, tls: TlsClient) -> str:

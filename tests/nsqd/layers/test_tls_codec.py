@@ -21,11 +21,6 @@ from tests.support.tls import V12, V13, Authority
 Make = Callable[[], TlsCodec]
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture(scope="module", params=["ssl", "pyOpenSSL"])
 def make(request: pytest.FixtureRequest, authority: Authority) -> Make:
     engine: Callable[[], Engine]

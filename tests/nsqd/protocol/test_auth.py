@@ -12,11 +12,10 @@ import pytest
 import pytest_asyncio
 
 from nsqcore.wire.commands import encode_auth, encode_dpub, encode_mpub, encode_pub, encode_sub
-from tests.nsqd.layers.test_tls import upgraded
 from tests.support.auth_server import ALL, AuthServer, permissions
 from tests.support.clock import Clock
 from tests.support.nsqd import Node, RawClient, eventually
-from tests.support.tls import V13, Authority
+from tests.support.tls import V13, Authority, upgraded
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -18,11 +18,6 @@ pytestmark = pytest.mark.usefixtures("quick_disk")
 both = pytest.mark.parametrize("name", ["deflate", "snappy"])
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 async def in_tls(node: Node, authority: Authority, name: str, version: ssl.TLSVersion = V13) -> RawClient:
     """A client that asked for TLS and compression at once, and has read both OKs."""
     client = await node.connect()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.needs import lacking, original
 from tests.system.clients import CLIENTS
-from tests.system.needs import lacking, original
 
 PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
 
