@@ -15,7 +15,7 @@ from typing import cast
 from nsqcore.addresses import format_peer
 from nsqcore.errors import HttpError
 from nsqcore.http_exchange import Answer, Request, encode
-from nsqcore.last_words import close_gently
+from nsqcore.last_words import close_behind, close_gently
 from nsqcore.wire.http_body import BadBody, ChunkedBody, FixedBody
 from nsqcore.wire.http_head import MAX_HEAD, TOO_LONG, BadRequest, head_end, read_head, read_request_line
 
@@ -140,12 +140,12 @@ class HttpConnection(asyncio.Protocol):
             self._body.fail("unexpected EOF")
             self._body.hang_up()
         if self._over:
-            self._transport.close()
+            close_behind(self._transport)
         elif self.task is None:
             if self._kept:
                 self._refuse(BadRequest("unexpected EOF"))
             else:
-                self._transport.close()
+                close_behind(self._transport)
         return self._transport.get_extra_info("sslcontext") is None  # TLS can't be half-closed
 
     def sweep(self, now: float) -> None:
@@ -244,7 +244,7 @@ class HttpConnection(asyncio.Protocol):
         self._over = True
         self.since = 0.0
         if self._heard_all:
-            self._transport.close()
+            close_behind(self._transport)
         else:
             self._resume()
             close_gently(self._transport)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import cast
 
 from nsqcore.errors import HttpError
-from nsqcore.last_words import close_gently
+from nsqcore.last_words import close_behind, close_gently
 from nsqd import bulk
 from nsqd.broker import Broker
 from nsqd.http import publish
@@ -331,7 +331,7 @@ class HttpLane(asyncio.Protocol):
 
     def _end(self) -> None:
         if self._heard_all:
-            self._transport.close()
+            close_behind(self._transport)
         else:
             close_gently(self._transport)
 

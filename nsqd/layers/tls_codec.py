@@ -97,6 +97,7 @@ class TlsCodec:
         self._looked = False  # at the first bytes
         self._said = b""  # taken from the engine, not yet by reply()
         self._renegotiates = False  # the version lets the client ask for another handshake
+        self._broken = False  # by the peer, behind the handshake: a fatal alert ends both directions
         self.handshaken = False
         """Whether it carries data; until then nothing may be encoded."""
 
@@ -144,7 +145,8 @@ class TlsCodec:
                     yield b"".join(parts)
                     parts.clear()
                     size = 0
-        except (CodecError, EndOfStream):
+        except (CodecError, EndOfStream) as e:
+            self._broken = isinstance(e, CodecError)
             if parts:
                 yield b"".join(parts)
             raise
@@ -152,8 +154,13 @@ class TlsCodec:
             yield parts[0] if len(parts) == 1 else b"".join(parts)
 
     def encode(self, data: bytes) -> bytes:
-        """The records of ``data``, behind what :meth:`reply` would have given."""
+        """The records of ``data``, behind what :meth:`reply` would have given.
+
+        Behind an error that the peer was told of by an alert there are none: nobody would read them.
+        """
         engine = self._engine
+        if self._broken:
+            return self.reply()
         if len(data) <= SLICE and not self._said:
             engine.write(data)
             return engine.output()

@@ -62,7 +62,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
         self._heard_all = False
         self._told_all = False  # the protocol knows that nothing more comes
         # Writing
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
         self._out_size = 0
         self._flushing = False
         self._raw_blocked = False
@@ -302,13 +302,24 @@ class Layers(asyncio.Transport, asyncio.Protocol):
     def _encode(self, limit: int) -> None:
         """Sends up to ``limit`` bytes of what was written."""
         out = self._out
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        if len(data) > limit:
-            out.append(data[limit:])
-            data = data[:limit]
+        if self._out_size <= limit:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+        else:
+            data = self._take(limit)
         self._out_size -= len(data)
-        self._raw.write(self._stack.encode(data))
+        self._raw.write(self._stack.encode(bytes(data)))
+
+    def _take(self, limit: int) -> bytes:
+        """The first ``limit`` bytes of more; what is left is not copied, however long it is."""
+        out, size, count = self._out, 0, 0
+        while size + len(out[count]) <= limit:
+            size += len(out[count])
+            count += 1
+        first = memoryview(out[count])
+        data = b"".join([*out[:count], first[: limit - size]])
+        out[: count + 1] = [first[limit - size :]]
+        return data
 
     def _say(self, data: bytes) -> None:
         """Sends what a codec says itself."""

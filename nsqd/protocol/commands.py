@@ -43,14 +43,14 @@ class LineTooLong(Exception):
     """No end of line within 16,384 bytes: the connection is closed without an error frame."""
 
 
-def obey(session: Session, buf: bytes) -> int:
-    """Obeys the commands in ``buf``; returns how many bytes are done with.
+def obey(session: Session, buf: bytes, at: int = 0) -> int:
+    """Obeys the commands in ``buf`` from ``at`` on; returns how many bytes are done with.
 
     Fewer than all are when a command is incomplete (``session.wanted`` says how much it needs), when one is
     still at work (``session.suspended``), when there were very many, or after a fatal error. Raises
     LineTooLong.
     """
-    at, end, session.wanted = 0, len(buf), 0
+    end, session.wanted = len(buf), 0
     client, find, left = session.client, buf.find, MAX_COMMANDS
     commands = COMMANDS if not session.tls_first else _BEFORE_TLS
     try:
@@ -93,9 +93,8 @@ def obey(session: Session, buf: bytes) -> int:
     return at
 
 
-def obey_aloud(session: Session, buf: bytes) -> int:
+def obey_aloud(session: Session, buf: bytes, at: int = 0) -> int:
     """As :func:`obey`, with a DEBUG line for each command."""
-    at = 0
     for _ in range(MAX_COMMANDS):
         end = command_end(buf, at)
         if end < 0:

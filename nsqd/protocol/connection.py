@@ -10,7 +10,7 @@ from nsqcore import logs
 from nsqcore.addresses import format_peer
 from nsqcore.connections import Connections
 from nsqcore.golang import go_reason
-from nsqcore.last_words import close_gently
+from nsqcore.last_words import close_behind, close_gently
 from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, RESPONSE, encode_frame
 from nsqd.auth.servers import AuthServers
 from nsqd.broker import Broker
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MAGIC_TIMEOUT_S = 60.0
 """For the first four bytes. The original waits for ever."""
+MOST_PARTS = 4096
+"""Reads that are kept as they came, of which one of a few bytes takes up fifty; then they are joined."""
 HIGH_WATER = 1 << 20
 """Bytes that wait for a slow consumer before nothing more is delivered to it."""
 MOST_UNREAD = 8 << 20
@@ -48,9 +50,11 @@ class Connection(asyncio.Protocol):
         self._heard = self._now()  # when the client last sent something
         self._parts: list[bytes] = []  # an incomplete command, or bytes behind one that is at work
         self._have = 0
+        self._at = 0  # bytes of the first part that are done with, while very many commands are gone on with
         self._wanted = len(MAGIC_V2)
         self._greeted = False
         self._going_on = False
+        self._waiting = False  # to go on until the client has taken its answers
         self._paused_reading = False
         self._blocked_since = 0.0
         self._interval = 0.0  # of heartbeats, seconds
@@ -96,6 +100,8 @@ class Connection(asyncio.Protocol):
         if self._parts or not self._greeted or self._session.suspended:
             self._parts.append(data)
             self._have += len(data)
+            if len(self._parts) > MOST_PARTS:
+                self._parts[1:] = [b"".join(self._parts[1:])]
             if self._have < self._wanted:
                 return
             if self._going_on or self._session.suspended:
@@ -110,10 +116,10 @@ class Connection(asyncio.Protocol):
                 data = data[len(MAGIC_V2) :]
         self._obey(data)
 
-    def _obey(self, data: bytes) -> None:
+    def _obey(self, data: bytes, at: int = 0) -> None:
         session = self._session
         try:
-            done = obey(session, data) if not logs.debugging else obey_aloud(session, data)
+            done = obey(session, data, at) if not logs.debugging else obey_aloud(session, data, at)
         except LineTooLong:
             session.died_of = "failed to read command - bufio: buffer full"
             session.over = True
@@ -128,11 +134,12 @@ class Connection(asyncio.Protocol):
         if done == len(data):
             self._have = self._wanted = 0
         elif not session.over:
-            rest = data[done:] if done else data
-            self._parts = [rest]
-            self._have = len(rest)
+            self._have = len(data) - done
             self._wanted = session.wanted
-            if not session.wanted and not session.suspended:  # very many commands
+            if session.wanted or session.suspended:
+                self._parts = [data[done:] if done else data]
+            else:  # very many commands: cut at every stop, they would be copied again and again
+                self._parts, self._at = [data], done
                 self._go_on_soon()
 
     def _go_on_soon(self) -> None:
@@ -141,26 +148,46 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        self._going_on = False
         session = self._session
-        if self._parts and not session.over and not session.suspended:
-            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._parts, self._have = [], 0
-            self._obey(data)
+        at_work = bool(self._parts) and not session.over and not session.suspended
+        self._waiting = at_work and self.client.blocked and not self._consumes
+        if self._waiting:  # more answers would pile up
+            return
+        self._going_on = False
+        if at_work:
+            (data, *behind), at = self._parts, self._at
+            self._parts, self._have, self._at = [], 0, 0
+            self._obey(data, at)
+            if behind and not session.over:
+                self._put_behind(behind)
             self._pace()
         if self._heard_all:
             self._hang_up()
 
+    def _put_behind(self, behind: list[bytes]) -> None:
+        """Keeps what came while very many commands were gone on with; a command may begin before it."""
+        if self._at or self._session.suspended:
+            self._parts += behind
+        else:
+            self._parts = [b"".join([*self._parts, *behind])]
+            self._go_on_soon()
+        self._have += sum(map(len, behind))
+
     def _pace(self) -> None:
-        """Reads on, or pauses while too much is still to be obeyed, or a publisher does not take its answers."""
+        """Reads on, or pauses while too much is still to be obeyed, or one who is no consumer does not take answers."""
         busy = self._session.suspended or self._going_on
-        pause = (busy and self._have > MOST_UNREAD) or (self.client.blocked and bool(self.client.published))
+        pause = (busy and self._have > MOST_UNREAD) or (self.client.blocked and not self._consumes)
         if pause != self._paused_reading and not self._transport.is_closing():
             self._paused_reading = pause
             if pause:
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
+
+    @property
+    def _consumes(self) -> bool:
+        """Whether what it sends are answers to messages, which must be heard even of those that read slowly."""
+        return self.client.state is not State.INIT and not self.client.published
 
     def _greet(self, data: bytes) -> bool:
         magic, remote = data[: len(MAGIC_V2)], self.client.remote_address
@@ -204,7 +231,7 @@ class Connection(asyncio.Protocol):
         """Closes if nothing is left to do; says what was missing if the client stopped inside a command."""
         session = self._session
         if self._ending:
-            self._transport.close()
+            close_behind(self._transport)
         elif not (session.over or session.suspended or self._going_on) and session.settled:
             error = truncated(session, b"".join(self._parts)) if self._greeted and self._parts else None
             if error is not None:
@@ -250,6 +277,9 @@ class Connection(asyncio.Protocol):
         """It caught up."""
         self.client.blocked = False
         self._pace()
+        if self._waiting:
+            self._waiting = False
+            self._loop.call_soon(self._go_on)
         if self._session.channel is not None:
             self._session.channel.hungry(self.client)
 
@@ -281,7 +311,8 @@ class Connection(asyncio.Protocol):
             )
             self.close()
             return
-        self._transport.write(_HEARTBEAT_FRAME)
+        if self._session.upgrade is None:  # else what is behind its answer belongs to the layers
+            self._transport.write(_HEARTBEAT_FRAME)
         # The read deadline lies two intervals after the last command, mostly between two heartbeats.
         due = self._heard + 2 * interval
         if due < now + interval:
@@ -313,9 +344,12 @@ class Connection(asyncio.Protocol):
         self._session.flush()
         self._leave()
         if self._heard_all:
-            self._transport.close()
-        else:
-            close_gently(self._transport)
+            close_behind(self._transport)
+            return
+        if self._paused_reading and not self._transport.is_closing():
+            self._paused_reading = False  # who is still sending has to come to the end to hear them
+            self._transport.resume_reading()
+        close_gently(self._transport)
 
     def _leave(self) -> None:
         self._ending = True
@@ -326,9 +360,9 @@ class Connection(asyncio.Protocol):
         self._session.leave()
 
     def close(self) -> None:
-        """Closes at once, without a frame: what is still to be written is written first as far as the kernel takes it."""
+        """Closes without a frame, behind what is still to be written if the client takes that."""
         self._leave()
-        self._transport.close() if not self.client.blocked else self._transport.abort()
+        close_behind(self._transport) if not self.client.blocked else self._transport.abort()
 
     def cut(self) -> None:
         """Ends the socket whatever is still to be written."""

@@ -228,6 +228,8 @@ class Session:
     def leave(self) -> None:
         """The connection is gone, or as good as gone: gives back what the client holds."""
         self.over = True
+        self._held.clear()  # nobody waits for these any more
+        self.answers.clear()
         if self._waiting_for is not None:
             self._waiting_for.cancel()
         if self.auth is not None:

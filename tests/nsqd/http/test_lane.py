@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
+from nsqcore import last_words
 from nsqcore.wire.commands import encode_batch
 from nsqd.http import lane as module
 from nsqd.http.head import read_head
@@ -348,6 +350,25 @@ async def test_a_client_that_does_not_take_its_answers_is_not_read(tmp_path: Pat
         await eventually(lambda: node.topic("t").depth == count, 20)
         size = len(lane._lanes.ok)
         assert len(await client.read(count * size)) == count * size
+
+
+@pytest.mark.parametrize("target", ["/pub?topic=t", "/nowhere"], ids=["lane", "api"])
+async def test_a_client_that_takes_no_answers_can_not_keep_its_end_from_closing(
+    node: Node, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setattr(last_words, "STALLED_S", 0.1)
+    client = await node.connect_http()
+    client.transport.pause_reading()
+    client.send(post_bytes("/pub?topic=t", b"x"))
+    await eventually(lambda: b"t" in node.broker.topics)
+    lane = lane_of(node)
+    lane._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.send(post_bytes(target, b"x") * 4500)
+    client.send_eof()
+    (api,) = node.nsqd._http
+    await eventually(lambda: lane._transport.get_write_buffer_size() > 100_000)
+    await eventually(lambda: not node.lanes.open and not api.open, 10)
 
 
 async def test_a_client_that_never_takes_its_answers_is_cut_off(tmp_path: Path) -> None:

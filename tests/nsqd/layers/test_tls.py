@@ -312,6 +312,22 @@ async def test_garbage_in_the_stream_ends_it_with_an_alert(
     assert len(errors) == 1, caplog.text
 
 
+@pytest.mark.parametrize("policy", ["", "require"])
+async def test_garbage_while_the_disk_owes_answers_ends_the_client_and_costs_no_message(
+    tmp_path: Path, authority: Authority, policy: str
+) -> None:
+    flags = [f"--tls-client-auth-policy={policy}"] if policy else []
+    async with Node(tmp_path, *authority.flags, *flags, "--mem-queue-size=0") as node:
+        tls = authority.client(authority.certificate("c"))
+        client = await upgraded(node, tls)
+        client.transport.write(tls.encode(encode_pub("t", b"x") * 50) + b"\x17\x03\x03\x00\x20" + b"?" * 32)
+        await client.until(lambda: client.ended)
+        assert tls.alert == "SSLV3_ALERT_BAD_RECORD_MAC"
+        client.close()
+        await eventually(lambda: not node.nsqd._connections._open)
+        assert node.topic("t").depth == 50
+
+
 # -- handshakes that fail --------------------------------------------------------------------------
 
 

@@ -164,6 +164,17 @@ def test_a_broken_record_is_an_error_and_an_alert(peer: Peer) -> None:
     assert peer.codec.reply() != b""
 
 
+def test_behind_a_broken_record_nothing_is_encoded_any_more(peer: Peer) -> None:
+    peer.shake()
+    records = bytearray(peer.says(b"hello"))
+    records[-1] ^= 1
+    with pytest.raises(CodecError):
+        list(peer.codec.decode(bytes(records)))
+    assert peer.codec.encode(b"x" * 100) != b"", "the alert"
+    assert peer.codec.encode(b"x" * 200_000) == b""
+    assert peer.codec.end() == b""
+
+
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n", b"NOP\nNOP\n", b"\0" * 5, b"\x16\x10\x00\x00\x01"])
 def test_what_is_no_tls_is_told_without_an_alert(make: Make, data: bytes) -> None:
     codec = make()

@@ -66,6 +66,20 @@ async def test_long_writes_are_encoded_in_slices() -> None:
     assert b"".join(Deflate(6).decode(bench.socket.written)) == data
 
 
+async def test_what_is_left_of_a_long_write_is_not_copied_at_each_slice() -> None:
+    bench = Bench(Tagged("a"))
+    data = bytes(range(256)) * 4096
+    bench.layers.write(data)
+    bench.layers.write(b"behind")
+    await turns()
+    (rest, behind) = bench.layers._out
+    assert isinstance(rest, memoryview)
+    assert rest.obj is data
+    assert behind == b"behind"
+    await turns(20)
+    assert b"".join(write[3:-1] for write in bench.socket.writes) == data + b"behind"
+
+
 async def test_nothing_is_encoded_while_the_socket_is_full() -> None:
     bench = Bench(Tagged("a"))
     bench.layers.pause_writing()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from pathlib import Path
 
 import pytest
 
-from nsqcore.wire.commands import encode_identify, encode_mpub, encode_pub
+from nsqcore import last_words
+from nsqcore.wire.commands import NOP, encode_identify, encode_mpub, encode_pub
 from nsqcore.wire.frames import ERROR, MAGIC_V2, RESPONSE, encode_frame
 from nsqd.channel import MAX_RUN_BYTES
 from nsqd.protocol import connection as module
 from nsqd.protocol.connection import HIGH_WATER, Connection
 from tests.support.clock import Clock
+from tests.support.codecs import compress
 from tests.support.nsqd import Node, RawClient, eventually
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -250,6 +253,55 @@ async def test_a_consumer_that_provokes_errors_without_end_and_reads_none_is_cut
     await node.publish("t", b"x")
 
 
+async def test_a_client_that_says_who_it_is_without_end_and_reads_nothing_is_not_read_either(
+    node: Node,
+) -> None:
+    client = await node.connect()
+    end = await node.end_of(client)
+    stop_reading(client, end)
+    identify = encode_identify({"feature_negotiation": True})
+    client.send(identify * 50_000)
+    await eventually(lambda: end.client.blocked)
+    for _ in range(20):
+        await node.publish("u", b"x")
+        assert unsent(end) < 3 * HIGH_WATER
+    assert end._paused_reading
+    read_again(client, end)
+    kind, data = await client.frame()
+    for _ in range(1000):
+        assert await client.frame() == (kind, data)
+
+
+@pytest.mark.parametrize("layer", ["", "deflate", "snappy"])
+async def test_a_client_that_reads_nothing_can_not_keep_its_end_from_closing(
+    node: Node, monkeypatch: pytest.MonkeyPatch, layer: str
+) -> None:
+    """Less waits for it than makes it a slow one."""
+    monkeypatch.setattr(last_words, "STALLED_S", 0.1)
+    client = await node.connect()
+    if layer:
+        await compress(client, layer)
+    await client.sub("t", "c")
+    end = await node.end_of(client)
+    stop_reading(client, end)
+    client.rdy(1)
+    await eventually(lambda: end.client.ready == 1)
+    await node.publish("t", random.Random(1).randbytes(900_000))
+    await eventually(lambda: unsent(end) > 100_000)
+    assert not end.client.blocked
+    assert (await node.request("POST", "/channel/delete?topic=t&channel=c")).status == 200
+    await eventually(lambda: not node.nsqd._connections._open)
+
+
+async def test_last_words_reach_a_client_that_is_still_sending_very_much(node: Node) -> None:
+    client = await node.connect()
+    client.send(encode_mpub("t", [b"x"] * 200_000) + b"BAD\n" + b"z" * (20 << 20))
+    client.send_eof()
+    await client.expect_ok()
+    await client.refused("E_INVALID invalid command BAD")
+    assert client.lost is None
+
+
 # -- very many commands ----------------------------------------------------------------------------
 
 
@@ -267,6 +319,38 @@ async def test_a_flood_of_commands_is_obeyed_in_slices_and_buffered_within_bound
     assert turns > 20
     assert most < 600_000  # the bound, and what is read in one go
     await client.expect_ok()
+
+
+async def test_a_flood_of_commands_is_not_copied_at_each_stop(node: Node) -> None:
+    client = await node.connect()
+    end = await node.end_of(client)
+    await eventually(lambda: end._greeted)
+    end.data_received(NOP * 20_000 + b"PU")
+    first, at = end._parts[0], end._at
+    end.data_received(b"B t\n\0\0")
+    while end._going_on and end._at:
+        assert end._parts[0] is first
+        assert end._at >= at
+        assert end._have == len(first) - end._at + 6
+        at = end._at
+        await asyncio.sleep(0)
+    assert at > 70_000
+    end.data_received(b"\0\1x" + encode_pub("t", b"y"))
+    await client.expect_ok(2)
+    assert (end._parts, end._have, end._at) == ([], 0, 0)
+
+
+async def test_a_command_that_comes_in_tiny_pieces_takes_up_little_more_than_its_bytes(node: Node) -> None:
+    client = await node.connect()
+    end = await node.end_of(client)
+    await eventually(lambda: end._greeted)
+    command = encode_pub("t", b"x" * 30_000)
+    for at in range(0, len(command) - 2, 2):
+        end.data_received(command[at : at + 2])
+        assert len(end._parts) <= module.MOST_PARTS + 1
+    end.data_received(command[-2:])
+    await client.expect_ok()
+    assert node.topic("t").depth == 1
 
 
 async def test_commands_behind_a_long_batch_wait_within_bounds(

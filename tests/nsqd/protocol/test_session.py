@@ -226,3 +226,14 @@ async def test_leaving_gives_back_what_the_client_holds(rig: Rig) -> None:
     session.leave()
     assert (channel.in_flight_count, channel.depth, channel.clients) == (0, 2, [])
     assert session.over
+
+
+async def test_what_the_disk_answers_behind_the_end_is_sent_to_nobody(rig: Rig) -> None:
+    """The socket may be gone by then, and a write to it would be an error in the midst of the disk's work."""
+    session, ticket = rig.session, Ticket()
+    stored = ticket.wait_for()
+    session.answer_publish(ticket, "PUB")
+    session.leave()
+    stored(None)
+    assert rig.writes == []
+    assert rig.settled()

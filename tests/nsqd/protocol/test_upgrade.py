@@ -153,6 +153,18 @@ async def test_publishes_before_the_upgrade_are_answered_before_it(tmp_path: Pat
         await client.expect_ok(2)
 
 
+async def test_no_heartbeat_comes_between_the_answer_and_the_layer(node: Node) -> None:
+    client = await node.connect()
+    end = await node.end_of(client)
+    await eventually(lambda: end._greeted)
+    end.data_received(encode_identify({"feature_negotiation": True, "deflate": True}))
+    end._beat()
+    await client.frame()
+    await eventually(lambda: end._layers is not None)
+    client.go_through(*pair("deflate"))
+    await client.expect_ok()
+
+
 @both
 async def test_a_second_identify_is_answered_and_leaves_the_stream_alone(node: Node, name: str) -> None:
     """The original wraps or unwraps the stream once more, and the client is lost."""
