@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from random import uniform
+from typing import NamedTuple
 
 from nsqcore.addresses import parse_host_port
 from nsqcore.golang import go_reason
@@ -104,10 +105,11 @@ class LookupPeer:
         answer = await self._answer(reader)
         if answer == b"E_INVALID":
             raise ValueError("nsqlookupd refused IDENTIFY")
-        self.http_address = _http_address(answer)
+        info = _PeerInfo.parse(answer)
+        self.http_address = info.http_address
         if not self.http_address:
             log.error("LOOKUPD(%s): no broadcast address", self.address)
-        log.info("LOOKUPD(%s): peer info %s", self.address, answer.decode("utf-8", "replace"))
+        log.info("LOOKUPD(%s): peer info %s", self.address, info)
         self._complaint = ""
         while not self._commands.empty():
             self._commands.get_nowait()
@@ -122,11 +124,7 @@ class LookupPeer:
 
     async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            try:
-                async with asyncio.timeout(PING_S):
-                    command = await self._commands.get()
-            except TimeoutError:
-                command = PING
+            command = await self._next(reader)
             writer.write(command)
             answer = await self._answer(reader)
             if answer != b"OK":
@@ -137,6 +135,23 @@ class LookupPeer:
                     answer.decode("utf-8", "replace"),
                 )
 
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        """The next change, or PING after a while without one. Raises EOFError as soon as nsqlookupd hangs up."""
+        if not self._commands.empty():
+            return self._commands.get_nowait()
+        loop = asyncio.get_running_loop()
+        change = loop.create_task(self._commands.get(), name=f"changes for nsqlookupd {self.address}")
+        said = loop.create_task(reader.read(1), name=f"end of nsqlookupd {self.address}")
+        try:
+            await asyncio.wait((change, said), timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
+            if said.done():
+                raise ValueError("answer to nothing") if said.result() else EOFError
+            return change.result() if change.done() else PING
+        finally:
+            change.cancel()
+            said.cancel()
+            await asyncio.gather(change, said, return_exceptions=True)
+
     async def _answer(self, reader: asyncio.StreamReader) -> bytes:
         async with asyncio.timeout(TIMEOUT_S):
             (size,) = SIZE.unpack(await reader.readexactly(SIZE.size))
@@ -145,15 +160,43 @@ class LookupPeer:
             return await reader.readexactly(size)
 
 
-def _http_address(answer: bytes) -> str:
-    """Where a nsqlookupd says that its HTTP API is; empty when it does not say so. Raises ValueError."""
-    try:
-        info = json.loads(answer)
-    except RecursionError:
-        raise ValueError("answer to IDENTIFY is nested too deeply") from None
-    if not isinstance(info, dict):
-        raise ValueError("answer to IDENTIFY is not a JSON object")
-    host, port = info.get("broadcast_address", ""), info.get("http_port", 0)
-    if not isinstance(host, str) or not isinstance(port, int):
-        raise ValueError("answer to IDENTIFY has a broadcast_address or http_port of the wrong type")
-    return f"{f'[{host}]' if ':' in host else host}:{port}" if host else ""
+class _PeerInfo(NamedTuple):
+    """What a nsqlookupd says of itself."""
+
+    tcp_port: int
+    http_port: int
+    version: str
+    broadcast_address: str
+
+    @classmethod
+    def parse(cls, answer: bytes) -> _PeerInfo:
+        """From its answer to IDENTIFY, where each field may be left out. Raises ValueError."""
+        try:
+            info = json.loads(answer)
+        except RecursionError:
+            raise ValueError("answer to IDENTIFY is nested too deeply") from None
+        if not isinstance(info, dict):
+            raise ValueError("answer to IDENTIFY is not a JSON object")
+        found = cls(
+            info.get("tcp_port", 0),
+            info.get("http_port", 0),
+            info.get("version", ""),
+            info.get("broadcast_address", ""),
+        )
+        for name, value, kind in zip(cls._fields, found, (int, int, str, str), strict=True):
+            if not isinstance(value, kind):
+                raise ValueError(f"answer to IDENTIFY has a {name} of the wrong type")
+        return found
+
+    @property
+    def http_address(self) -> str:
+        """Where its HTTP API is; empty when it does not say so."""
+        host = self.broadcast_address
+        return f"{f'[{host}]' if ':' in host else host}:{self.http_port}" if host else ""
+
+    def __str__(self) -> str:
+        """As the original logs it."""
+        return (
+            f"{{TCPPort:{self.tcp_port} HTTPPort:{self.http_port}"
+            f" Version:{self.version} BroadcastAddress:{self.broadcast_address}}}"
+        )

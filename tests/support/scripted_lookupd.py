@@ -95,6 +95,11 @@ class ScriptedLookupd:
         for writer in list(self._open):
             writer.transport.abort()
 
+    def say(self, words: bytes) -> None:
+        """Sends bytes that nobody asked for over every connection."""
+        for writer in self._open:
+            writer.write(words)
+
     # -- what nsqd did -----------------------------------------------------------------------------
 
     async def expect(self, *commands: str) -> None:

@@ -151,10 +151,9 @@ async def test_the_ping_interval_is_the_originals() -> None:
     assert lookup_peer.PING_S == 15.0
 
 
-async def test_a_dropped_link_is_made_again_and_begins_with_everything(
-    tmp_path: Path, lookupd: ScriptedLookupd, monkeypatch: pytest.MonkeyPatch
+async def test_a_dropped_link_is_made_again_at_once_and_begins_with_everything(
+    tmp_path: Path, lookupd: ScriptedLookupd
 ) -> None:
-    monkeypatch.setattr(lookup_peer, "PING_S", 0.02)
     async with Node(tmp_path, lookupd.flag) as node:
         await node.subscribe("t", "c")
         await linked(lookupd)
@@ -170,6 +169,30 @@ async def test_a_dropped_link_is_made_again_and_begins_with_everything(
         await node.subscribe("v", "c")
         await lookupd.expect("REGISTER v", "REGISTER v c")
         lookupd.nothing_more()
+
+
+async def test_a_nsqlookupd_that_speaks_without_being_asked_is_connected_anew(
+    tmp_path: Path, lookupd: ScriptedLookupd, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Node(tmp_path, lookupd.flag) as node:
+        await linked(lookupd)
+        await node.publish("t", b"x")
+        await lookupd.expect("REGISTER t")
+        lookupd.say(encode_answer(b"OK"))
+        await linked(lookupd, 2)
+        assert f"LOOKUPD({lookupd.address}): answer to nothing" in caplog.messages
+
+
+async def test_what_a_nsqlookupd_is_is_logged_as_the_original_does(
+    tmp_path: Path, lookupd: ScriptedLookupd, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    lookupd.identify_answer = encode_answer(
+        b'{"tcp_port":4160,"http_port":4161,"version":"1.3.0","broadcast_address":"one.example"}'
+    )
+    line = "peer info {TCPPort:4160 HTTPPort:4161 Version:1.3.0 BroadcastAddress:one.example}"
+    async with Node(tmp_path, lookupd.flag):
+        await eventually(lambda: f"LOOKUPD({lookupd.address}): {line}" in caplog.messages)
 
 
 async def test_a_nsqlookupd_that_is_not_there_yet_is_tried_again(
