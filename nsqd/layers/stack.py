@@ -13,24 +13,30 @@ class Stack:
     def __init__(self, decoded: Callable[[], None], send: Callable[[bytes], None]) -> None:
         """``send`` takes what codecs say themselves; ``decoded`` is told at every step of decoding, before its piece is handed on: it may push."""
         self._codecs: list[Codec] = []
+        self._downwards: list[Codec] = []  # the same, the last one first
         self._decoded = decoded
+        self.watched = False
+        """Whether ``decoded`` wants to be told."""
         self._send = send
 
     def push(self, codec: Codec) -> None:
         """One codec more, next to the protocol."""
         self._codecs.append(codec)
+        self._downwards.insert(0, codec)
 
     def pop(self) -> None:
         """Takes the one off that was pushed last."""
         self._codecs.pop()
+        del self._downwards[0]
 
     def clear(self) -> None:
         """Lets go of all."""
         self._codecs.clear()
+        self._downwards.clear()
 
     def encode(self, data: bytes) -> bytes:
         """``data`` as the socket sends it."""
-        for codec in reversed(self._codecs):
+        for codec in self._downwards:
             data = codec.encode(data)
         return data
 
@@ -44,19 +50,25 @@ class Stack:
 
     def _decode(self, data: bytes, level: int) -> Iterator[bytes]:
         for piece in self._codecs[level].decode(data):
-            self._decoded()
+            if self.watched:
+                self._decoded()
             # Looked at for each piece: the protocol may have pushed a codec because of the one before.
             if level + 1 < len(self._codecs):
                 yield from self._decode(piece, level + 1)
             else:
                 yield piece
-        self._decoded()
+        if self.watched:
+            self._decoded()
         self.reply()
 
     def reply(self) -> None:
         """Sends what codecs have to say, each through those below it."""
-        for level, codec in enumerate(self._codecs):
-            self._say(codec.reply(), level)
+        level = 0
+        for codec in self._codecs:
+            data = codec.reply()
+            if data:
+                self._say(data, level)
+            level += 1
 
     def end(self) -> None:
         """Sends what ends each codec's stream, from the last on."""

@@ -62,6 +62,10 @@ class AnyCertEngine:
             raise CodecError(_reason(e)) from None
         return True
 
+    def pending(self) -> bool:
+        """Unknown here: a read tells."""
+        return True
+
     def read(self, size: int) -> bytes | None:
         """A record; None when there is no whole one."""
         try:

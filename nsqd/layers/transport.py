@@ -110,6 +110,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
         Not told when the connection is closed or lost. Meanwhile what is written waits.
         """
         self._shaking, self._shaken = codec, done
+        self._stack.watched = True
         self._deadline = self._loop.call_later(timeout, self._fail_handshake, TimeoutError("i/o timeout"))
         self.push(codec, behind)
         self._check_handshake()
@@ -133,6 +134,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
 
     def _forget_handshake(self) -> None:
         self._shaking = self._shaken = None
+        self._stack.watched = False
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -179,7 +181,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
                         if self._heard_all:
                             self._tell_all()
                         break
-                    data = self._input[0] if len(self._input) == 1 else b"".join(self._input)
+                    data = self._input.pop() if len(self._input) == 1 else b"".join(self._input)
                     self._input.clear()
                     self._pieces = self._stack.decode(data)
                 piece = next(self._pieces, None)
@@ -295,9 +297,10 @@ class Layers(asyncio.Transport, asyncio.Protocol):
             self._encode(ENCODE_PER_TURN)
             if self._out:
                 self._flush_soon()
-        if not self._out and self._ended:
+        if self._ended and not self._out:
             self._finish()
-        self._check_low_water()
+        if self._blocked:
+            self._check_low_water()
 
     def _encode(self, limit: int) -> None:
         """Sends up to ``limit`` bytes of what was written."""
@@ -338,7 +341,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
         self._flush_soon()
 
     def _check_low_water(self) -> None:
-        if self._blocked and not self._raw_blocked and self._out_size <= self._low and not self._closing:
+        if not self._raw_blocked and self._out_size <= self._low and not self._closing:
             self._blocked = False
             self._protocol.resume_writing()
 
