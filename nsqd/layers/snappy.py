@@ -64,6 +64,18 @@ class Snappy:
 
         Chunks are decoded in runs, all of one in one call.
         """
+        if len(data) <= _SMALL and self._identified and not self._have and not self._skip:
+            # Mostly one chunk, of a client that waits for its answer: spares a look at what may be around it.
+            length = int.from_bytes(data[1:_HEAD], "little")
+            if _HEAD + length == len(data) and data[0] <= _PLAIN and length > _CHECKSUM:
+                compressed = data[0] == _COMPRESSED
+                size = _plain_size(data, _HEAD + _CHECKSUM) if compressed else length - _CHECKSUM
+                if size <= _SMALL:
+                    piece = self._decompress(data, size)
+                    return iter((piece,) if piece else ())
+        return self._decode(data)
+
+    def _decode(self, data: bytes) -> Iterator[bytes]:
         self._parts.append(data)
         self._have += len(data)
         if self._have < self._wanted:

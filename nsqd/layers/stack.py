@@ -63,12 +63,10 @@ class Stack:
 
     def reply(self) -> None:
         """Sends what codecs have to say, each through those below it."""
-        level = 0
-        for codec in self._codecs:
+        for level, codec in enumerate(self._codecs):
             data = codec.reply()
             if data:
                 self._say(data, level)
-            level += 1
 
     def end(self) -> None:
         """Sends what ends each codec's stream, from the last on."""
