@@ -113,7 +113,11 @@ class TlsCodec:
             # Mostly one record, of a client that waits for its answer: spares two generators.
             engine = self._engine
             engine.feed(data)
-            part = engine.read(RECORD)
+            try:
+                part = engine.read(RECORD)
+            except CodecError:
+                self._broken = True
+                raise
             if part is None:
                 return iter(())
             return self._drain(part) if engine.pending() else iter((part,))
