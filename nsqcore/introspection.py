@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import gc
 import linecache
-import resource
 import signal
 import sys
 import threading
@@ -17,6 +16,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
+
+from nsqcore.resident import resident_bytes
 
 SAMPLE_S = 0.01
 """Time between two looks at what runs, as in Go."""
@@ -48,7 +49,7 @@ class CpuSampler:
         signal.signal(signal.SIGPROF, signal.SIG_IGN)  # the default would be to die of one that is on its way
 
     def collapsed(self) -> str:
-        """Lines such as ``MainThread;run (daemon.py:12);serve (http.py:34) 1500``: a stack and its microseconds."""
+        """Lines such as ``MainThread;run (daemon.py:12);serve (lane.py:34) 1500``: a stack and its microseconds."""
         return "".join(f"{stack} {spent}\n" for stack, spent in sorted(self._spent.items()) if spent)
 
     def _look(self, _: int, frame: FrameType | None) -> None:
@@ -100,10 +101,10 @@ def _short(filename: str) -> str:
 
 def memory() -> str:
     """What the process has, and the objects that the collector knows, by type. Made to run in a thread."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+    resident, most = resident_bytes()
     lines = [
-        f"resident bytes       {resident_bytes()}",
-        f"most resident bytes  {usage.ru_maxrss * 1024}",
+        f"resident bytes       {resident}",
+        f"most resident bytes  {most}",
         f"allocated blocks     {sys.getallocatedblocks()}",
         f"frozen objects       {gc.get_freeze_count()} (made before the daemon served; not below)",
         "",
@@ -134,12 +135,6 @@ def _allocations() -> list[str]:
         return ["allocations by line: start the daemon with PYTHONTRACEMALLOC=1 in its environment"]
     top = tracemalloc.take_snapshot().statistics("lineno")[:_MOST_LINES]
     return ["allocations by line:", *(f"{s.size:>12}  {s.count:>9}  {s.traceback}" for s in top)]
-
-
-def resident_bytes() -> int:
-    """Bytes of memory that the process has now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
 
 
 def free_memory() -> None:

@@ -7,12 +7,12 @@ objects: nothing walks over them.
 from __future__ import annotations
 
 import gc
-import resource
 import sys
 import time
 from collections import deque
-from contextlib import suppress
 from math import ceil
+
+from nsqcore.resident import resident_bytes
 
 PAUSES_KEPT = 256
 """As many as the original's runtime remembers."""
@@ -44,7 +44,7 @@ class Memory:
 
     def figures(self) -> dict[str, int]:
         """The keys of ``/stats``, in its order."""
-        resident, peak = _resident()
+        resident, peak = resident_bytes()
         threshold, allocated = gc.get_threshold()[0], gc.get_count()[0]
         pauses = sorted(self._pauses)
         return {
@@ -62,20 +62,3 @@ class Memory:
 
 def _percentile(pauses: list[int], part: float) -> int:
     return pauses[ceil(len(pauses) * part) - 1] // 1000 if pauses else 0
-
-
-def _resident() -> tuple[int, int]:
-    """Resident memory now and at its most, bytes; where the system tells only the latter, twice that."""
-    found: dict[bytes, int] = {}
-    with (
-        suppress(OSError),
-        open("/proc/self/status", "rb") as file,
-    ):  # getrusage's maximum may be the parent's
-        for line in file:
-            key, _, value = line.partition(b":")
-            if key in (b"VmHWM", b"VmRSS"):
-                found[key] = int(value.split()[0]) * 1024
-    if len(found) == 2:
-        return found[b"VmRSS"], max(found.values())
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return most, most

@@ -19,9 +19,9 @@ NO_LATENCY: Json = {"count": 0, "percentiles": None}
 
 
 def client_stats(client: Client) -> Json:
-    """A consumer or producer."""
+    """A consumer or producer, but for what it published and its TLS."""
     settings = client.settings
-    stats: Json = {
+    return {
         "client_id": settings.client_id,
         "hostname": settings.hostname,
         "version": "V2",
@@ -41,7 +41,6 @@ def client_stats(client: Client) -> Json:
         "topology_zone": settings.topology_zone,
         "topology_region": settings.topology_region,
     }
-    return stats
 
 
 def _authorized(client: Client) -> Json:

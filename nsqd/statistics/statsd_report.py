@@ -114,7 +114,7 @@ class Report:
         yield from self._latencies(key, (channel,))
 
     def memory(self, figures: Mapping[str, int]) -> Iterator[str]:
-        """The lines of memory; ``figures`` as :meth:`nsqd.memory.Memory.figures` gives them."""
+        """The lines of memory; ``figures`` are those of :class:`nsqd.memory.Memory`."""
         for name, value in figures.items():
             if name == "gc_total_runs":
                 yield f"{self._prefix}mem.gc_runs:{value - self._collections}|c\n"
