@@ -230,9 +230,8 @@ def _count(holder: dict[str, Any], key: str) -> int:
 
 def _number(holder: dict[str, Any], key: str) -> float:
     value = holder.get(key)
-    if (
-        isinstance(value, int | float) and abs(value) < 1e300
-    ):  # JSON as Python reads it knows NaN and infinity
+    # JSON as Python reads it knows NaN and infinity.
+    if isinstance(value, int | float) and abs(value) < 1e300:
         return float(value)
     raise BadAnswer(f"{key} is not a number")
 

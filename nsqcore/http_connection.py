@@ -27,8 +27,6 @@ MOST_UNREAD = 256 << 10
 """Bytes of a body that nobody wanted that are still taken to keep the connection; also of what is pipelined."""
 CLOSE_GRACE_S = 1.0
 """How long requests at work get when the server ends."""
-
-
 _UNFULFILLED = Answer(417, b"", (("Connection", "close"),))
 
 
@@ -100,9 +98,8 @@ class HttpConnection(asyncio.Protocol):
     def __init__(self, server: HttpServer) -> None:
         self._server = server
         self._loop = asyncio.get_running_loop()
-        self._kept = (
-            bytearray()
-        )  # a head that is not complete, or what was pipelined behind the request at work
+        # A head that is not complete, or what was pipelined behind the request at work.
+        self._kept = bytearray()
         self._scanned = 0  # bytes of it in which no head ends
         self._line_read = False  # whether its first line was found to be one
         self._body: _Body | None = None  # of the request at work

@@ -303,6 +303,11 @@ class Broker:
             await self.disk.close()
             return True
         failures: list[OSError] = []
+
+        def stored(error: OSError | None) -> None:
+            if error is not None:
+                failures.append(error)
+
         while self._storing is not None:
             await self._storing
         try:
@@ -315,11 +320,11 @@ class Broker:
         backends: list[Backend] = []
         for topic in list(self.topics.values()):  # one may be deleted while another is flushed
             log.info("TOPIC(%s): closing", topic.name)
-            topic.flush(failures.append)
+            topic.flush(stored)
             backends.append(topic.backend)
             for channel in topic.channels.values():
                 log.info("CHANNEL(%s): closing", channel.name)
-                counts = channel.flush(failures.append)
+                counts = channel.flush(stored)
                 if any(counts):
                     log.info(
                         "CHANNEL(%s): flushing %d memory %d in-flight %d deferred messages to backend",

@@ -19,7 +19,7 @@ from nsqd.latency import Latency
 from nsqd.locality import Distance, Locality
 from nsqd.message_queue import FLUSH_RUN, Budget, MessageQueue
 from nsqd.sampling import Sampling
-from nsqd.storage.backend import Backend
+from nsqd.storage.backend import Backend, Stored
 
 MAX_RUN = 1000
 """Messages for one client in one go: with 200 byte messages a write of some 230 KB."""
@@ -70,9 +70,8 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self.backend = make_backend(self.wake)
         self.queue = MessageQueue(self.backend, limit=limit, budget=budget)
-        self._hungry: dict[
-            Client, None
-        ] = {}  # consumers that may have room, who is to be served first in front
+        # Consumers that may have room, who is to be served first in front.
+        self._hungry: dict[Client, None] = {}
         self._woken = False
         self._returned_next = False
         self._locality = locality
@@ -207,10 +206,8 @@ class Channel:
                 left -= 1
         for client in still:
             self._hungry[client] = None
-        if (
-            progress and self._hungry
-        ):  # without progress the disk can't be read for the moment, and wakes us when it can
-            self.wake()
+        if progress and self._hungry:
+            self.wake()  # without progress the disk can't be read for the moment, and wakes us when it can
 
     def _take(self, client: Client, count: int) -> tuple[list[bytes], bool]:
         """Takes up to ``count`` messages as they are to be sent to a client.
@@ -418,24 +415,19 @@ class Channel:
         self.empty()
         self.backend.delete()
 
-    def flush(self, failed: Callable[[OSError], None]) -> tuple[int, int, int]:
-        """Ends its consumers' connections and moves what it holds to disk.
+    def flush(self, stored: Stored) -> tuple[int, int, int]:
+        """Ends its consumers' connections and moves what it holds to disk; ``stored`` is told of every part.
 
         Order: memory, declined, returned, in flight, deferred. Returns how many of memory (the next two counted in),
         in flight, deferred.
         """
-
-        def stored(error: OSError | None) -> None:
-            if error is not None:
-                failed(error)
-
         in_flight = [frame for client in self.clients for frame in client.in_flight.clear()]
         self._leave()
         deferred = self.deferred.take_all()
         declined = [undelivered(frame) for frame in self._sampling.declined] if self._sampling else []
         waiting = len(self.queue.memory) + len(declined) + len(self.returned)
         counts = (waiting, len(in_flight), len(deferred))
-        self.queue.flush(failed)
+        self.queue.flush(stored)
         past = iter([*declined, *self.returned, *in_flight])
         self.returned.clear()
         self._sampling = None

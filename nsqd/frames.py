@@ -204,11 +204,6 @@ def id_of(frame: bytes) -> bytes:
     return frame[18:34]
 
 
-def attempts_of(frame: bytes) -> int:
-    """The attempts that the frame states."""
-    return frame[16] << 8 | frame[17]
-
-
 def next_delivery(past: bytes) -> bytes:
     """The frame to send of a past frame: one attempt more (65,535 wraps to 0, as the original's does)."""
     attempts = ((past[16] << 8 | past[17]) + 1) & 0xFFFF

@@ -35,9 +35,8 @@ class InFlight:
         self.marks = 0
         self._timeout = timeout = max(timeout, 0.0)
         self._longest = longest
-        self._span = max(
-            SHORTEST_SPAN, timeout / 256
-        )  # 256: bounds the marks of a client that holds on to one message
+        # 256 bounds the marks of a client that holds on to one message.
+        self._span = max(SHORTEST_SPAN, timeout / 256)
         self._open_until = 0.0
         # The rest is for clients that TOUCH: when each message was delivered (made at the first TOUCH, kept
         # from then on), and the messages whose deadline the limit cut short, a heap of (deadline, id).
@@ -86,9 +85,8 @@ class InFlight:
             delivered = (
                 self._delivered[message_id] if self._delivered and message_id in self.messages else None
             )
-            if (
-                delivered is not None and delivered + self._longest <= deadline
-            ):  # else finished, or delivered anew
+            # Else it was finished, or delivered anew.
+            if delivered is not None and delivered + self._longest <= deadline:
                 found.append(self.messages.pop(message_id))
         over: list[bytes] = []
         for key, frame in self.messages.items():

@@ -7,7 +7,6 @@ go behind it. What comes back from consumers does not pass through here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from itertools import islice
 
 from nsqd.frames import Batch, records_of_fresh
@@ -121,13 +120,8 @@ class MessageQueue:
         self.backend.empty()
         return dropped
 
-    def flush(self, failed: Callable[[OSError], None]) -> None:
-        """Moves memory to the backend; ``failed`` is told of every part that could not be stored."""
-
-        def stored(error: OSError | None) -> None:
-            if error is not None:
-                failed(error)
-
+    def flush(self, stored: Stored) -> None:
+        """Moves memory to the backend; ``stored`` is told of every part."""
         while self.memory:  # in runs, each let go of as a frame when it has become a record
             run: list[bytes] = []
             size = 0

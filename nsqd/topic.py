@@ -12,7 +12,7 @@ from nsqd.channel import Channel
 from nsqd.errors import EXITING, Refused
 from nsqd.frames import FRAME_OVERHEAD, Batch
 from nsqd.message_queue import Budget, MessageQueue
-from nsqd.storage.backend import Backend
+from nsqd.storage.backend import Backend, Stored
 from nsqd.storage.ticket import Ticket
 
 DRAIN_RUN = 2000
@@ -187,16 +187,11 @@ class Topic:
         self.deferred.clear()
         self.backend.delete()
 
-    def flush(self, failed: Callable[[OSError], None]) -> None:
-        """Takes no more messages and moves what it holds to disk."""
+    def flush(self, stored: Stored) -> None:
+        """Takes no more messages and moves what it holds to disk; ``stored`` is told of every part."""
         self.exiting = True
         self._direct = []
-
-        def stored(error: OSError | None) -> None:
-            if error is not None:
-                failed(error)
-
-        self.queue.flush(failed)
+        self.queue.flush(stored)
         if self.deferred:
             self.backend.defer(self.deferred, self._loop.time(), stored)
             self.deferred = []

@@ -166,9 +166,8 @@ def _server(options: Options) -> Callable[[], Engine]:
 
 def _set_lowest(context: ssl.SSLContext, version: TlsVersion) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # of the old versions, which are the operator's choice
+        # Of the old versions, which are the operator's choice.
+        warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = ssl.TLSVersion(version)
 
 

@@ -13,7 +13,6 @@ from nsqd.frames import (
     Batch,
     BatchDecoder,
     FrameBuilder,
-    attempts_of,
     frame_of_record,
     id_of,
     next_delivery,
@@ -33,6 +32,10 @@ def builder() -> FrameBuilder:
 
 def at_attempts(frame: bytes, attempts: int) -> bytes:
     return frame[:16] + attempts.to_bytes(2, "big") + frame[18:]
+
+
+def attempts_of(frame: bytes) -> int:
+    return int.from_bytes(frame[16:18], "big")
 
 
 def check(batch: Batch, bodies: list[bytes]) -> None:
