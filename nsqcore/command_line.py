@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _STRICT = "strict-config"
 _OWN = {
-    "config": "  --config string\n    \tpath of a TOML file; its keys are the flag names with _ for -",
+    "config": "  --config string\n    \tpath of a TOML file with flags that are not given here; its keys are told below",
     _STRICT: f"  --{_STRICT}\n    \trefuse to start with a config file that has keys of no meaning",
     "version": "  --version\n    \tprint the version and exit",
 }

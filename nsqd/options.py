@@ -22,8 +22,15 @@ nsqd receives, queues and delivers messages. A first try, on one machine:
   curl -d 'hello' 'http://127.0.0.1:4151/pub?topic=greetings'
   curl 'http://127.0.0.1:4151/stats'
 
-Durations need a unit: 250ms, 30s, 1h30m. Every flag may also stand in the TOML file of --config,
-with _ for - in its name.
+In a cluster, name each nsqlookupd, and the name under which consumers reach this node:
+
+  nsqd --data-path=queue --lookupd-tcp-address=HOST:4160 --broadcast-address=NAME
+
+SIGTERM ends it, and everything is on disk then. SIGHUP reads the certificates of --tls-* again.
+
+Durations need a unit: 250ms, 30s, 1h30m. Every flag may also stand in the TOML file of --config, with
+_ for - in its name; but --node-id is id there, and the lists are called auth_http_addresses,
+nsqlookupd_tcp_addresses and e2e_processing_latency_percentiles.
 """
 
 
