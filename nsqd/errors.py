@@ -30,6 +30,10 @@ class BatchError(Exception):
         self.kind = kind
 
 
+class ShortBatch(BatchError):
+    """The body of an MPUB ends before its last message does."""
+
+
 class Refused(Exception):
     """A topic or channel does not take part any more, or could not store what was given to it."""
 

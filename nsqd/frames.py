@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterable, Sequence
 from struct import Struct
 
-from nsqd.errors import BatchError
+from nsqd.errors import BatchError, ShortBatch
 from nsqd.guid import SEQUENCES, SUFFIXES, Ids
 
 FRAME_HEAD = Struct(">IIqH")  # size, frame type, timestamp, attempts
@@ -100,30 +100,23 @@ def check_count(data: bytes, at: int, max_body_size: int) -> int:
     return count
 
 
-def look_ahead(data: bytes, at: int, end: int, stop: int, *, count: int, max_msg_size: int) -> int:
-    """Looks at the lengths of a batch's messages, of which ``data[at:end]`` is there and ``data[at:stop]`` will be.
+def look_ahead(
+    data: bytes, at: int, end: int, *, index: int, count: int, max_msg_size: int
+) -> tuple[int, int]:
+    """Looks at the lengths of a batch's messages from ``index`` on, the first at ``at``, that lie before ``end``.
 
-    Returns the place up to which more is needed to see the next one. Raises BatchError for the first one that
-    is wrong, and when something is left behind the last.
+    Returns the index of the next message and where it begins, which may be behind ``end``. Raises BatchError
+    for the first length that is wrong.
     """
-    for index in range(count):
-        if at + 4 > stop:
-            raise BatchError("MESSAGE", f"failed to read message({index}) body size")
-        if at + 4 > end:
-            return at + 4
+    while index < count and at + 4 <= end:
         (size,) = _I32.unpack_from(data, at)
         if size <= 0:
             raise BatchError("MESSAGE", f"invalid message({index}) body size {size}")
         if size > max_msg_size:
             raise BatchError("MESSAGE", f"message too big {size} > {max_msg_size}")
         at += 4 + size
-        if at > stop:
-            raise BatchError("MESSAGE", "failed to read message body")
-        if at > end:
-            return at + 4 if index + 1 < count and at + 4 <= stop else at
-    if at < stop:  # the original does not notice, and takes what follows for commands
-        raise BatchError("BODY", f"{stop - at} bytes left behind the last message")
-    return stop
+        index += 1
+    return index, at
 
 
 class BatchDecoder:
@@ -138,7 +131,7 @@ class BatchDecoder:
     ) -> None:
         """``data[at:end]`` is the count and the messages; raises BatchError when the count is impossible."""
         if end - at < 4:
-            raise BatchError("BODY", "failed to read message count")
+            raise ShortBatch("BODY", "failed to read message count")
         count = check_count(data, at, max_body_size)
         self._ids = builder.ids
         self._data, self._start, self._at, self._end = data, at + 4, at + 4, end
@@ -191,12 +184,13 @@ class BatchDecoder:
     def _refusal(self) -> BatchError:
         """Walks the batch again, up to the message that is wrong, to say which and why."""
         try:
-            look_ahead(
-                self._data, self._start, self._end, self._end, count=self._count, max_msg_size=self._max
+            index, at = look_ahead(
+                self._data, self._start, self._end, index=0, count=self._count, max_msg_size=self._max
             )
         except BatchError as e:
             return e
-        raise AssertionError("a batch was refused in which nothing is wrong")
+        what = "message body" if at > self._end else f"message({index}) body size"
+        return ShortBatch("MESSAGE", f"failed to read {what}")
 
 
 def id_of(frame: bytes) -> bytes:

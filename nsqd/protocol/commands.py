@@ -102,8 +102,11 @@ def obey_aloud(session: Session, buf: bytes, at: int = 0) -> int:
             if session.over:
                 show_command(session.client.remote_address, buf, at)
             return at + done
-        show_command(session.client.remote_address, buf, at)
+        if session.partial_batch is None:  # else it was shown before
+            show_command(session.client.remote_address, buf, at)
         done = obey(session, buf[at:end])
+        if not done and session.partial_batch is not None and not session.suspended:
+            return at + obey(session, buf[at:])  # a batch that is longer than it says
         at += done
         if session.over:
             return len(buf)

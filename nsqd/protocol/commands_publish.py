@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from nsqd import bulk
-from nsqd.errors import BatchError, FatalError, Refused
-from nsqd.frames import BatchDecoder, check_count, look_ahead
-from nsqd.options import Options
+from nsqd.errors import BatchError, FatalError, Refused, ShortBatch
+from nsqd.frames import SLICE, BatchDecoder, check_count, look_ahead
 from nsqd.protocol.parameters import I32, decimal, existing, text, topic_of
-from nsqd.protocol.session import Session
+from nsqd.protocol.session import PartialBatch, Session
 from nsqd.topic import Topic
 
 _CLOSELY = 4096
@@ -113,7 +112,11 @@ def dpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) ->
 
 
 def mpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) -> int:
-    """Many messages, all or none; answers OK. A very long batch goes on in later turns of the loop."""
+    """Many messages, all or none; answers OK. A very long batch goes on in later turns of the loop.
+
+    Where the batch ends is decided by its count and its messages' lengths, as in the original; the total in
+    front tells how much to wait for, and a client that gets it wrong only has to wait a little longer.
+    """
     topic, options = topic_of(session, words, "MPUB", "E_BAD_TOPIC "), session.options
     if session.auth is not None and not session.auth.permits("MPUB", words[1]):
         return 0
@@ -124,38 +127,82 @@ def mpub(session: Session, words: list[bytes], buf: bytes, at: int, end: int) ->
         raise FatalError("E_BAD_BODY", f"MPUB invalid body size {size}")
     if size > options.max_body_size:
         raise FatalError("E_BAD_BODY", f"MPUB body too big {size} > {options.max_body_size}")
-    stop = at + 4 + size
-    if stop > end:
-        return -_beginning(buf, at + 4, end, stop, options) if end - at >= 8 else -min(at + 8, stop)
-    work = _publish_batch(session, topic, words[1], buf, at + 4, stop)
+    at += 4
+    stop, partial = at + size, session.partial_batch
+    if partial is not None and partial.done:
+        session.partial_batch = None
+        return at + partial.done
+    if stop <= end and (partial is None or not partial.total_wrong):
+        try:
+            return _publish(session, topic, words[1], buf, at, stop)
+        except ShortBatch:
+            session.partial_batch = PartialBatch(total_wrong=True)
     try:
-        next(work)
-    except StopIteration:
-        return stop
-    session.go_on_later(work)
-    return stop
-
-
-def _beginning(buf: bytes, at: int, end: int, stop: int, limits: Options) -> int:
-    """Looks at a batch that is not all there; returns up to where it is wanted before it is looked at again.
-
-    What is wrong is refused without waiting for the rest, which may never come: the total may be what is
-    wrong. Only its first bytes, though: that is enough for what people try by hand and for broken clients,
-    and looking at all of a long one as it comes costs a tenth of its publishing.
-    """
-    try:
-        count = check_count(buf, at, limits.max_body_size)
-        seen = min(end, at + _CLOSELY)
-        wanted = look_ahead(buf, at + 4, seen, stop, count=count, max_msg_size=limits.max_msg_size)
-        return wanted if seen == end else stop
+        reached = _end_by_count(session, buf, at, end, stop)
     except BatchError as e:
         raise _refusal(e) from None
+    return _publish(session, topic, words[1], buf, at, reached) if reached > 0 else reached
+
+
+def _end_by_count(session: Session, buf: bytes, at: int, end: int, stop: int) -> int:
+    """Where a batch ends of which not all seems to be there, or minus the place up to which more is needed.
+
+    Or 0 to be asked again soon. Its first bytes are looked at as they come: that is enough for what people try
+    by hand and for broken clients, so that what is wrong is refused, and what is complete is published, without
+    waiting for a total that may never be reached. Looking at all of a long one would cost a tenth of its
+    publishing: that is done only if the rest keeps us waiting, or if the total is known to be wrong.
+    """
+    if end - at < 4:
+        return -(at + 4)
+    most, partial = session.options.max_body_size, session.partial_batch
+    count = check_count(buf, at, most)
+    index, place, seen, until = 0, at + 4, min(end, at + _CLOSELY), count
+    if partial is not None:
+        index, place, seen, until = partial.index, at + partial.at, end, min(count, partial.index + SLICE)
+    index, place = look_ahead(
+        buf, place, seen, index=index, count=until, max_msg_size=session.options.max_msg_size
+    )
+    needed = place + 5 * (count - index)  # at least: no message is shorter
+    if needed - at > most:
+        raise BatchError("BODY", f"body too big {needed - at} > {most}")
+    if needed <= end and index == count:
+        return needed
+    if partial is None:
+        if place + 4 <= at + _CLOSELY or index == count:
+            return -(place + 4 if index < count else place)
+        partial = session.partial_batch = PartialBatch()
+    partial.index, partial.at = index, place - at
+    if index == until < count:
+        return 0
+    partial.total_wrong = partial.total_wrong or needed > stop
+    if partial.total_wrong:
+        return -needed
+    session.doubt_later(partial.delay)
+    partial.delay *= 2
+    return -stop
+
+
+def _publish(session: Session, topic: Topic | None, name: bytes, buf: bytes, at: int, stop: int) -> int:
+    """Publishes the batch in ``buf[at:stop]``; returns where it ends, 0 if that goes on in later turns.
+
+    Raises ShortBatch if there are more messages than fit.
+    """
+    work = _publish_batch(session, topic, name, buf, at, stop)
+    try:
+        next(work)
+    except StopIteration as done:
+        session.partial_batch = None
+        reached: int = done.value
+        return reached
+    session.go_on_later(work)
+    return 0
 
 
 def _publish_batch(
     session: Session, topic: Topic | None, name: bytes, buf: bytes, at: int, stop: int
-) -> Generator[None, None, None]:
+) -> Generator[None, None, int]:
     limits = session.options
+    decoder: BatchDecoder | None = None
     try:
         decoder = BatchDecoder(
             session.frames,
@@ -166,10 +213,13 @@ def _publish_batch(
             max_body_size=limits.max_body_size,
         )
         batches = yield from bulk.decode(decoder)
+    except ShortBatch:
+        if decoder is None or not decoder.batches:
+            raise
+        session.partial_batch = PartialBatch(total_wrong=True)
+        return 0
     except BatchError as e:
         raise _refusal(e) from None
-    if decoder.end != stop:  # the original does not notice, and takes what follows for commands
-        raise FatalError("E_BAD_BODY", f"MPUB {stop - decoder.end} bytes left behind the last message")
     if topic is None or topic.exiting:
         topic = existing(session, name, "MPUB")
     try:
@@ -178,6 +228,9 @@ def _publish_batch(
         raise FatalError("E_MPUB_FAILED", f"MPUB failed {e}") from None
     _count(session, topic, sum(len(batch.frames) for batch in batches))
     session.answer_publish(ticket, "MPUB")
+    if len(batches) > 1:  # it took more than one turn: the command is looked at once more
+        session.partial_batch = PartialBatch(done=decoder.end - at)
+    return decoder.end
 
 
 def _refusal(error: BatchError) -> FatalError:

@@ -233,6 +233,9 @@ class Connection(asyncio.Protocol):
         if self._ending:
             close_behind(self._transport)
         elif not (session.over or session.suspended or self._going_on) and session.settled:
+            if self._parts and session.no_more_comes():
+                self._go_on_soon()
+                return
             error = truncated(session, b"".join(self._parts)) if self._greeted and self._parts else None
             if error is not None:
                 session.refuse(error)

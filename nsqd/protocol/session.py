@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
 from typing import Any
 
 from nsqcore.wire.frames import ERROR, RESPONSE, encode_frame
@@ -19,6 +20,26 @@ from nsqd.storage.ticket import Ticket
 
 log = logging.getLogger(__name__)
 OK_FRAME = encode_frame(RESPONSE, b"OK")
+
+
+DOUBT_S = 0.05
+"""How long the rest of an MPUB may take before its total is doubted; each time after that, twice as long."""
+
+
+@dataclass(slots=True)
+class PartialBatch:
+    """How far an MPUB has come that is not all there, or that is published in more than one turn."""
+
+    index: int = 0
+    """Messages whose lengths were looked at."""
+    at: int = 4
+    """Where the next one begins, in bytes from the count on."""
+    total_wrong: bool = False
+    ended: bool = False
+    """Nothing more will come."""
+    delay: float = DOUBT_S
+    done: int = 0
+    """Bytes from the count on that have been published."""
 
 
 class Session:
@@ -66,6 +87,9 @@ class Session:
             self.auth = Auth(
                 auth_servers, client, wait_for=self.wait_for, answer=self.answer, refuse=self._refuse_now
             )
+        self.partial_batch: PartialBatch | None = None
+        """The MPUB that the next bytes begin with, if it has been looked at."""
+        self._doubt: asyncio.TimerHandle | None = None
         self._waiting_for: asyncio.Task[None] | None = None
         self.tls_first = bool(broker.options.tls_required)
         """TLS is required and not there yet: nothing but IDENTIFY is obeyed."""
@@ -177,14 +201,34 @@ class Session:
         if not held:
             self._changed()
 
+    # -- an MPUB of which not all is there ---------------------------------------------------------
+
+    def doubt_later(self, delay: float) -> None:
+        """If :attr:`partial_batch` is still partial ``delay`` seconds from now, its count decides how long it is."""
+        if self._doubt is None:
+            self._doubt = self._loop.call_later(delay, self._doubt_now)
+
+    def _doubt_now(self) -> None:
+        self._doubt = None
+        if self.partial_batch is not None and not (self.over or self.suspended):
+            self._changed()
+
+    def no_more_comes(self) -> bool:
+        """The client has ended its side; True if the bytes kept have to be looked at once more."""
+        batch = self.partial_batch
+        if batch is None or batch.ended:
+            return False
+        batch.ended = True
+        return True
+
     # -- long work ---------------------------------------------------------------------------------
 
-    def go_on_later(self, work: Generator[None, None, None]) -> None:
+    def go_on_later(self, work: Generator[None, None, object]) -> None:
         """Goes on with ``work`` once per turn of the loop until it ends; meanwhile no command is looked at."""
         self.suspended = True
         self._loop.call_soon(self._go_on, work)
 
-    def _go_on(self, work: Generator[None, None, None]) -> None:
+    def _go_on(self, work: Generator[None, None, object]) -> None:
         if self.over:
             return
         try:
@@ -232,6 +276,9 @@ class Session:
         self.answers.clear()
         if self._waiting_for is not None:
             self._waiting_for.cancel()
+        if self._doubt is not None:
+            self._doubt.cancel()
+            self._doubt = None
         if self.auth is not None:
             self.auth.leave()
         if self.channel is not None:

@@ -253,6 +253,54 @@ async def test_a_long_batch_with_an_error_at_its_end_publishes_nothing(tmp_path:
         assert b"t" not in node.broker.topics or node.topic("t").message_count == 0
 
 
+def miscounted(bodies: list[bytes], total: int) -> bytes:
+    """An MPUB whose total is what somebody thinks it is."""
+    return b"MPUB t\n" + total.to_bytes(4, "big") + encode_batch(bodies)
+
+
+NUMBERS = [b"%d" % n for n in range(20_000)]
+
+
+@pytest.mark.parametrize("bodies", [NUMBERS[:3], NUMBERS[:2000], NUMBERS, [b"x" * 100_000] * 3])
+@pytest.mark.parametrize("wrong_by", [-1_000_000, -50, -3, -1, 1, 4, 1_000_000])
+async def test_count_and_lengths_tell_where_a_batch_ends_whatever_its_total_says(
+    tmp_path: Path, bodies: list[bytes], wrong_by: int
+) -> None:
+    total = max(1, len(encode_batch(bodies)) + wrong_by)
+    async with Node(tmp_path, "--mem-queue-size=100000") as node:
+        client = await node.connect()
+        client.send(miscounted(bodies, total))
+        await client.expect_ok()
+        client.send(miscounted(bodies, total) + encode_pub("t", b"last"))
+        await client.expect_ok(2)
+        client.send(miscounted(bodies, total))
+        client.transport.write_eof()
+        await client.expect_ok()
+        await client.closed()
+        assert [frame[34:] for frame in node.topic("t").queue.memory] == [*bodies * 2, b"last", *bodies]
+
+
+async def test_a_batch_with_a_wrong_total_that_is_cut_short_is_told_when_its_client_ends(
+    tmp_path: Path,
+) -> None:
+    async with Node(tmp_path) as node:
+        for total in (5, 1_000_000):
+            client = await node.connect()
+            client.send(miscounted(NUMBERS[:2000], total)[:-1])
+            client.transport.write_eof()
+            await client.refused("E_BAD_MESSAGE MPUB failed to read message body")
+        assert b"t" not in node.broker.topics
+
+
+async def test_a_batch_that_is_longer_than_its_total_is_held_to_the_limit(node: Node) -> None:
+    client = await node.connect()
+    client.send(b"MPUB t\n\0\0\0\1" + encode_batch([b"x" * 100] * 9) + encode_pub("t", b"y"))
+    await client.expect_ok(2)
+    client.send(b"MPUB t\n\0\0\0\1" + (199).to_bytes(4, "big") + b"\0\0\0\x64")
+    await client.refused("E_BAD_BODY MPUB body too big 1098 > 1000")
+    assert node.topic("t").message_count == 10
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 21, 22])
 async def test_a_dialogue_is_the_same_however_its_bytes_are_cut(node: Node, size: int) -> None:
     consumer = await node.subscribe("t", "c", rdy=50)

@@ -370,7 +370,7 @@ async def test_commands_behind_a_long_batch_wait_within_bounds(
             return len(client.buffer) == 10 * 50_001
 
         await eventually(done, 20)
-        assert most < 1_000_000
+        assert most < 1_000_000 + 5 * 300_000  # the batch itself is kept until it is done
         assert node.topic("t").depth == 350_000
 
 
