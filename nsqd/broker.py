@@ -13,7 +13,7 @@ from nsqcore.errors import StartError
 from nsqcore.golang import go_quote, go_reason
 from nsqcore.names import is_ephemeral, valid_name
 from nsqd.channel import Channel
-from nsqd.errors import EXITING, Refused, go_error
+from nsqd.errors import EXITING, Refused
 from nsqd.frames import FrameBuilder
 from nsqd.guid import Ids
 from nsqd.latency import Latency
@@ -185,7 +185,7 @@ class Broker:
                 portable=self.options.portable_exit,
             )
         except OSError as e:
-            raise Refused(go_error(e)) from e
+            raise Refused(go_reason(e)) from e
         self._leftovers.pop(name, None)  # only now: who failed to read them must not be taken for a new queue
         return queue
 

@@ -38,11 +38,5 @@ class Refused(Exception):
     """A topic or channel does not take part any more, or could not store what was given to it."""
 
 
-def go_error(error: OSError) -> str:
-    """A failure of the system in Go's words: ``open /data/t.dat: no such file or directory``."""
-    why = (error.strerror or str(error)).lower()
-    return f"open {error.filename}: {why}" if error.filename else why
-
-
 EXITING = "exiting"
 """The reason of a :class:`Refused` when the topic or channel is being deleted or the daemon stops."""

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from nsqcore.api_server import Endpoint, params_of, query_of
 from nsqcore.errors import HttpError
-from nsqcore.golang import go_json
+from nsqcore.golang import go_json, go_reason
 from nsqcore.http_exchange import Answer, Body, Request, answer
 from nsqcore.names import valid_name
 from nsqcore.version import NSQ_VERSION, suite_version
 from nsqd.broker import Broker
 from nsqd.channel import Channel
 from nsqd.client import Client
-from nsqd.errors import Refused, go_error
+from nsqd.errors import Refused
 from nsqd.http import publish
 from nsqd.statistics import stats
 from nsqd.storage.ticket import Ticket
@@ -69,7 +69,7 @@ class HttpApi:
 
     def _health(self) -> str:
         error = self._broker.disk.error
-        return "OK" if error is None else f"NOK - {go_error(error)}"
+        return "OK" if error is None else f"NOK - {go_reason(error)}"
 
     async def ping(self, _: Request) -> Answer:
         """Whether the last write to disk succeeded."""

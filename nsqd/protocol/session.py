@@ -9,12 +9,13 @@ from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from nsqcore.golang import go_reason
 from nsqcore.wire.frames import ERROR, RESPONSE, encode_frame
 from nsqd.auth.servers import AuthServers
 from nsqd.broker import Broker
 from nsqd.channel import Channel
 from nsqd.client import Client, Upgrade
-from nsqd.errors import FatalError, ProtocolError, go_error
+from nsqd.errors import FatalError, ProtocolError
 from nsqd.protocol.auth import Auth
 from nsqd.storage.ticket import Ticket
 
@@ -191,7 +192,7 @@ class Session:
                 break
             elif first[0].error is not None:
                 held.clear()
-                command, why = first[1], go_error(first[0].error)
+                command, why = first[1], go_reason(first[0].error)
                 self.refuse(FatalError(f"E_{command}_FAILED", f"{command} failed {why}"))
                 break
             else:

@@ -16,8 +16,8 @@ from math import ceil
 from typing import Any
 
 from nsqcore.addresses import HostPort, parse_host_port
+from nsqcore.golang import go_reason
 from nsqd.broker import Broker
-from nsqd.errors import go_error
 from nsqd.statistics.statsd_report import Packets, Report
 
 log = logging.getLogger(__name__)
@@ -107,9 +107,9 @@ class Statsd:
                         naps += 1
                         await asyncio.sleep(SHORTEST_NAP_S)
                         continue
-                    fine = self._complain("failed to send to %s - %s", self._address, go_error(e))
+                    fine = self._complain("failed to send to %s - %s", self._address, go_reason(e))
                 except OSError as e:
-                    fine = self._complain("failed to send to %s - %s", self._address, go_error(e))
+                    fine = self._complain("failed to send to %s - %s", self._address, go_reason(e))
                 break
             if n % together == 0 and n < len(packets):
                 await self._nap(gap * together)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from nsqcore.errors import StartError
+from nsqcore.golang import go_reason
 
 
 class DirLock:
@@ -17,15 +18,13 @@ class DirLock:
         try:
             self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as e:
-            raise StartError(
-                f"failed to lock data-path: open {folder}: {(e.strerror or str(e)).lower()}"
-            ) from None
+            raise StartError(f"failed to lock data-path: {go_reason(e)}") from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
             os.close(self._fd)
             raise StartError(
-                f"failed to lock data-path: cannot flock directory {folder} - {(e.strerror or str(e)).lower()}"
+                f"failed to lock data-path: cannot flock directory {folder} - {go_reason(e)}"
                 " (possibly in use by another instance of nsqd)"
             ) from None
 

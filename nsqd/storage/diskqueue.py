@@ -130,12 +130,14 @@ class DiskQueue:
 
     def _at_tail(self) -> None:
         if self.depth:
-            kind = "negative" if self.depth < 0 else "positive"
             log.error(
-                "DISKQUEUE(%s) %s depth at tail (%d), data was lost, resetting 0...",
+                "DISKQUEUE(%s) %s at tail (%d), %s, resetting 0...",
                 self._files.name,
-                kind,
-                self.depth,
+                *(
+                    ("negative depth", self.depth, "metadata corruption")
+                    if self.depth < 0
+                    else ("positive depth", self.depth, "data loss")
+                ),
             )
             self.depth = 0
         self._reader.caught_up()
@@ -214,6 +216,10 @@ class DiskQueue:
 
     # -- end ---------------------------------------------------------------------------------------
 
+    def _is_untouched(self) -> bool:
+        """Whether nothing was ever written."""
+        return self._writer.at == (0, 0) and self._writer.fd < 0
+
     def empty(self) -> None:
         """Drops everything; segment numbers go on, as the original's do."""
         waiting, self._waiting, self.pending = self._waiting, [], 0
@@ -221,8 +227,9 @@ class DiskQueue:
             stored(None)
         self._kept.drop()
         reader, writer = self._reader, self._writer
-        if writer.at == (0, 0) and writer.fd < 0:
+        if self._is_untouched():
             return
+        log.info("DISKQUEUE(%s): emptying", self._files.name)
         first, last = reader.at.file, writer.at.file
         writer.go_on_in(last + 1)
         reader.go_to(last + 1)
@@ -239,6 +246,8 @@ class DiskQueue:
         self._closed = True
         if self._waiting:
             self._write_waiting()
+        if not self._is_untouched():
+            log.info("DISKQUEUE(%s): closing", self._files.name)
         self._reader.forget()
         try:
             self._writer.close()
@@ -288,6 +297,8 @@ class DiskQueue:
 
     def delete(self) -> None:
         """Removes the queue's files. A new queue of that name may be made at once: it begins behind these."""
+        if not self._is_untouched():
+            log.info("DISKQUEUE(%s): deleting", self._files.name)
         self.empty()
         self._closed = True
         self._disk.remove_queue(self._files.name, self._writer.at.file, self._files.remove_positions)

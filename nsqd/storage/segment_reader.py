@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from struct import Struct
 
+from nsqcore.golang import go_reason
 from nsqd.frames import RECORD_OVERHEAD, frame_of_record
 from nsqd.storage.disk import Disk
 from nsqd.storage.salvage import HEADER, WINDOW, next_record
@@ -119,10 +120,10 @@ class SegmentReader:
             return self._search()
         except FileNotFoundError as e:
             self._searching = None
-            self._report(at, str(e))
+            self._report(at, e)
             self.go_to(self._next_number(at.file))
         except OSError as e:  # too many open files, say: the data is fine, so try again later
-            self._report(at, str(e))
+            self._report(at, e)
             self._resting = True
             self._disk.later(self._rested)
             return False
@@ -139,6 +140,7 @@ class SegmentReader:
                 self.fd = os.dup(writer.fd)
             else:
                 self.fd = os.open(self._files.path(at.file), os.O_RDONLY | os.O_CLOEXEC)
+            log.info("DISKQUEUE(%s): readOne() opened %s", self._files.name, self._files.path(at.file))
         end = writer.at.offset if at.file == writer.at.file else os.fstat(self.fd).st_size
         if at.offset >= end and at.file < writer.at.file:
             self.go_to(at.file + 1)
@@ -152,7 +154,7 @@ class SegmentReader:
             self._chunk = os.pread(self.fd, min(max(READ_CHUNK, needed), end - at.offset), at.offset)
         except OSError as e:
             if e.errno == errno.EIO:  # the medium is damaged: waiting would hold up all that is behind
-                return str(e)
+                return go_reason(e)
             raise
         self._chunk_at = 0
         return "" if len(self._chunk) >= needed else f"the file ends before {at.offset + needed}"
@@ -219,7 +221,7 @@ class SegmentReader:
         numbers = self._files.numbers(missing + 1, last)
         return numbers[0] if numbers else max(last, missing + 1)
 
-    def _report(self, at: Position, why: str) -> None:
+    def _report(self, at: Position, why: str | OSError) -> None:
         log.error(
             "DISKQUEUE(%s) reading at %d of %s - %s",
             self._files.name,

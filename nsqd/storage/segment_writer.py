@@ -110,6 +110,7 @@ class SegmentWriter:
     def _write_run(self, records: Sequence[bytes], size: int) -> None:
         if self.fd < 0:
             self.fd = self._files.open_for_writing(self.at)
+            log.info("DISKQUEUE(%s): writeOne() opened %s", self._files.name, self._files.path(self.at.file))
         write_at(self.fd, b"".join(records), self.at.offset)
         self.at = Position(self.at.file, self.at.offset + size)
         self._disk.healthy()

@@ -67,7 +67,7 @@ def test_what_lies_before_and_behind_the_damage_is_delivered(
         f"DISKQUEUE(t) skipped {to - SIZE} bytes at {SIZE} of {rig.segment(0)}, "
         f"which is kept as {rig.segment(0)}.bad; going on at {to}"
     )
-    assert third == f"DISKQUEUE(t) positive depth at tail ({2 - len(rest)}), data was lost, resetting 0..."
+    assert third == f"DISKQUEUE(t) positive depth at tail ({2 - len(rest)}), data loss, resetting 0..."
 
 
 def test_a_length_that_grew_does_not_cost_the_next_record(rig: Rig) -> None:

@@ -247,7 +247,7 @@ def test_a_depth_too_high_is_reset_at_the_tail(rig: Rig, caplog: pytest.LogCaptu
     assert queue.depth == 7
     assert rig.take(queue) == [A, B]
     assert queue.depth == 0
-    assert caplog.messages == ["DISKQUEUE(t) positive depth at tail (5), data was lost, resetting 0..."]
+    assert caplog.messages == ["DISKQUEUE(t) positive depth at tail (5), data loss, resetting 0..."]
 
 
 def test_files_of_an_earlier_life_are_found_when_the_name_is_used_again(rig: Rig, tmp_path: Path) -> None:
