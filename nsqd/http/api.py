@@ -167,16 +167,18 @@ class HttpApi:
         return None
 
     async def topic_delete(self, request: Request) -> Body:
-        """Deletes a topic with all its messages."""
+        """Deletes a topic with all its messages; answered when no kill brings them back."""
         self._broker.delete_topic(self._topic(_topic_name(await params_of(request))))
+        await self._broker.disk.settled()
         return None
 
     async def topic_empty(self, request: Request) -> Body:
-        """Drops what no channel has got yet."""
+        """Drops what no channel has got yet; answered when no kill brings it back."""
         name = _topic_name(await params_of(request))
         if not valid_name(name):
             raise HttpError(400, "INVALID_TOPIC")
         self._topic(name).empty()
+        await self._broker.disk.settled()
         return None
 
     async def topic_pause(self, request: Request) -> Body:
@@ -223,13 +225,15 @@ class HttpApi:
         return None
 
     async def channel_delete(self, request: Request) -> Body:
-        """Deletes a channel with all its messages; disconnects its consumers."""
+        """Deletes a channel with all its messages; disconnects its consumers; answered when no kill brings them back."""
         self._broker.delete_channel(*(await self._channel(request)))
+        await self._broker.disk.settled()
         return None
 
     async def channel_empty(self, request: Request) -> Body:
-        """Drops a channel's messages: waiting, in flight and deferred."""
+        """Drops a channel's messages: waiting, in flight and deferred; answered when no kill brings them back."""
         (await self._channel(request))[1].empty()
+        await self._broker.disk.settled()
         return None
 
     async def channel_pause(self, request: Request) -> Body:

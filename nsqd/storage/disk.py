@@ -106,6 +106,10 @@ class Disk:
         if self.error is error:
             self.error = None
 
+    async def settled(self) -> None:
+        """Returns when all jobs given so far are done."""
+        await self._loop.run_in_executor(self._thread, int)
+
     async def drain(self) -> None:
         """Returns when all jobs given so far are done. From now on nothing is synced: who drains closes the queues.
 
@@ -113,7 +117,7 @@ class Disk:
         """
         self.ending = True
         self._syncs.clear()
-        await self._loop.run_in_executor(self._thread, int)
+        await self.settled()
 
     async def close(self) -> None:
         """Waits for the disk thread and ends it."""

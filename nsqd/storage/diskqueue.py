@@ -65,6 +65,7 @@ class DiskQueue:
         self._positions_stored: tuple[int, Position, Position] | None = None  # in the file, if known
         self._kept = KeptDeferrals(files, disk)
         self._to_keep: list[Message] = []
+        self._keeps_file = False  # what is deferred could not be stored: the last life's file may have it
         self.pending = 0
         self.depth = 0
         read = write = Position(disk.removals.get(name, 0), 0)
@@ -167,13 +168,20 @@ class DiskQueue:
     def defer(self, messages: Sequence[DueMessage], now: float, stored: Stored) -> None:
         """Stores deferred messages for the next life when the queue is closed, which raises if that fails."""
         if self._portable:
-            self.append(records_of_past([past for _, past in messages]), stored)
+            self._defer_portably(messages, stored)
             return
         wall = time.time_ns()
         self._to_keep += (
             Message(wall + round((due - now) * 1e9), payload_of_past(past)) for due, past in messages
         )
         stored(None)
+
+    def _defer_portably(self, messages: Sequence[DueMessage], stored: Stored) -> None:
+        def appended(error: OSError | None) -> None:
+            self._keeps_file = self._keeps_file or error is not None
+            stored(error)
+
+        self.append(records_of_past([past for _, past in messages]), appended)
 
     # -- durability --------------------------------------------------------------------------------
 
@@ -261,7 +269,7 @@ class DiskQueue:
                 self._store_deferred()
         finally:
             self._store_last_positions()
-        if not self._to_keep:
+        if not (self._to_keep or self._keeps_file):
             self._kept.remove()
 
     def _leave_read_segments(self) -> None:

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
 
-from nsqd.frames import past_of_payload
+from nsqd.frames import past_of_payload, record_of_payload
 from nsqd.storage.atomic import sync_folder
 from nsqd.storage.deferred_file import ALONE, COPIED, Contents, DeferredFile, Header, Message
 from nsqd.storage.disk import Disk
@@ -84,7 +84,22 @@ class KeptDeferrals:
         last, size = header.write.file, self._files.size(header.write.file)
         if (segments and segments[-1] > last) or size > header.write.offset:
             return False
-        return size < header.write.offset or contents.damage is None
+        if contents.damage is not None:
+            return size < header.write.offset
+        return self._begins_with(header.tail, contents.messages)
+
+    def _begins_with(self, number: int, messages: Sequence[Message]) -> bool:
+        """Whether that segment, if it is there, begins with the first of these.
+
+        Positions may be as they were left though nothing else is: whoever used up, deleted and refilled the
+        queue may have come to the same numbers.
+        """
+        copy = record_of_payload(messages[0].payload) if messages else b""
+        try:
+            with self._files.path(number).open("rb") as file:
+                return file.read(len(copy)) == copy
+        except FileNotFoundError:
+            return True
 
     def _remove_copies(
         self, header: Header, segments: Sequence[int]

@@ -56,11 +56,26 @@ def recover(files: QueueFiles, segments: Sequence[int]) -> Recovered:
             read = START
         elif misplaced:
             read = Position(read.file, 0)
+        elif _is_whole(depth, read, write, size, segments):
+            begun = [number for number in segments if number >= write.file]
+            depth += count_messages(files, begun, write)
+            return Recovered(depth, read, Position(segments[-1] + 1, 0), as_stored=False)
     write = Position(segments[-1] + 1 if segments else 0, 0)
     left = [number for number in segments if number >= read.file]
     if read.file not in left:
         read = Position(left[0], 0) if left else write
     return Recovered(count_messages(files, left, read), read, write, as_stored=False)
+
+
+def _is_whole(depth: int, read: Position, write: Position, size: int, segments: Sequence[int]) -> bool:
+    """Whether all is there of what the positions tell, so that only what was written later must be counted.
+
+    Counting takes two seconds per gigabyte, and the depth that is stored is right for the positions beside it.
+    """
+    if size < write.offset or (depth > 0) != (read < write):
+        return False
+    needed = range(read.file, write.file + (write.offset > 0))
+    return bool(segments) and write.file <= segments[-1] and set(needed).issubset(segments)
 
 
 def fits(depth: int, read: Position, write: Position, segments: Sequence[int]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -285,3 +287,33 @@ async def test_deferred_messages_count_as_published_at_once(node: Node) -> None:
     assert (topic["message_count"], topic["message_bytes"], topic["depth"]) == (1, 5, 0)
     [channel] = topic["channels"]
     assert (channel["message_count"], channel["deferred_count"], channel["depth"]) == (1, 1, 0)
+
+
+# -- deleted for good ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/topic/empty?topic=t",
+        "/topic/delete?topic=t",
+        "/channel/empty?topic=u&channel=c",
+        "/channel/delete?topic=u&channel=c",
+    ],
+)
+async def test_what_is_answered_as_emptied_or_deleted_does_not_outlive_a_kill(
+    tmp_path: Path, target: str
+) -> None:
+    """The disk thread may be busy with syncs, behind which it removes the files."""
+    async with Node(tmp_path, "--mem-queue-size=0") as node:
+        await post(node, "/topic/create?topic=u")
+        await post(node, "/channel/create?topic=u&channel=c")
+        for topic in "tu":
+            await node.publish(topic, *numbers(10))
+        name = "t" if "=t" in target else "u:c"
+        assert list(tmp_path.glob(f"{name}.diskqueue.0*.dat"))
+        busy = threading.Event()
+        node.broker.disk.run(busy.wait)
+        asyncio.get_running_loop().call_later(0.05, busy.set)
+        await post(node, target)
+        assert not list(tmp_path.glob(f"{name}.diskqueue.0*.dat"))

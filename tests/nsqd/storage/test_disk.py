@@ -230,3 +230,13 @@ async def test_a_queue_on_a_real_disk_answers_in_its_turn_and_syncs_in_its_time(
     await disk.drain()
     queue.close()
     assert [path.name for path in tmp_path.iterdir()] == ["t.diskqueue.meta.dat"]
+
+
+async def test_settled_when_all_that_was_asked_for_is_done(disk: Disk) -> None:
+    done: list[str] = []
+    go_on = threading.Event()
+    disk.run(go_on.wait)
+    disk.run(lambda: done.append("a"))
+    asyncio.get_running_loop().call_soon(go_on.set)
+    await disk.settled()
+    assert done == ["a"]

@@ -246,6 +246,27 @@ def test_an_end_that_can_t_write_the_copies_keeps_the_old_file(
     assert rig.take(queue) == [C, D]
 
 
+def test_a_portable_end_that_can_t_write_them_keeps_the_old_file(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid(rig)
+    rig.crash()
+    queue = rig.open(portable=True)
+    restored = queue.restored(0.0)
+    answers: list[OSError | None] = []
+
+    def full(*_: object) -> int:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        queue.defer(restored, 0.0, answers.append)
+        rig.disk.write_now()
+        queue.close()
+    assert [str(answer) for answer in answers] == ["no space left on device"]
+    assert begin(rig)[1] == [(5.0, E), (7.5, F), (60.0, A)]
+
+
 # -- others had the folder -------------------------------------------------------------------------
 
 
@@ -269,6 +290,16 @@ def test_what_somebody_else_added_and_could_not_note_is_not_removed(rig: Rig) ->
     queue, restored = begin(rig)
     assert restored == []
     assert rig.take(queue) == [C, D, E, F, A, b"added"]
+
+
+def test_other_messages_at_the_same_positions_are_not_taken_for_the_copies(rig: Rig) -> None:
+    """The original handed all on, the channel was deleted and made anew, and as much came in again."""
+    queue = rig.open()
+    end_with(rig, queue, (5.0, E))
+    rig.segment(0).write_bytes(record(A))
+    queue, restored = begin(rig)
+    assert (restored, rig.take(queue)) == ([], [A])
+    assert not deferred_path(rig).exists()
 
 
 def test_a_damaged_file_whose_copies_are_there_costs_delays_only(rig: Rig) -> None:

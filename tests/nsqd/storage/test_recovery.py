@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nsqd.storage.recovery import Recovered, recover
-from nsqd.storage.segments import Position, QueueFiles
-from tests.support.disk import A, B, C, D, E, Rig, record
+from nsqd.storage.segments import Position, QueueFiles, count_records
+from tests.support.disk import A, B, C, D, E, SIZE, Rig, record
 
 
 def lay(rig: Rig, *segments: list[bytes], meta: str | None = None) -> None:
@@ -66,6 +66,29 @@ def test_what_was_written_behind_the_stored_position_is_found(
     assert queue.depth == 0
     text = "DISKQUEUE(t) metadata writePos 80 < file size of 120, skipping to new file"
     assert [(r.levelno, r.getMessage()) for r in caplog.records] == [(logging.WARNING, text)]
+
+
+def test_what_the_stored_depth_tells_is_not_counted_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog of 10 GB would hold up the start for 20 s."""
+    queue = rig.open()
+    rig.put(queue, A, B, C, D)
+    rig.disk.work()
+    assert rig.take(queue, 1) == [A]
+    queue.sync()
+    rig.disk.work()
+    rig.put(queue, E, A, B)
+    counted: list[tuple[str, int]] = []
+
+    def count(path: Path, start: int) -> int:
+        counted.append((path.name[-10:], start))
+        return count_records(path, start)
+
+    monkeypatch.setattr("nsqd.storage.recovery.count_records", count)
+    queue = rig.crash()
+    assert counted == [("000001.dat", SIZE), ("000002.dat", 0)]
+    assert queue.depth == 6
+    assert rig.take(queue) == [B, C, D, E, A, B]
+    assert queue.depth == 0
 
 
 def test_segments_behind_a_stored_position_at_the_end_of_one_are_found(rig: Rig) -> None:
