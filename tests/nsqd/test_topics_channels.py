@@ -306,8 +306,8 @@ async def test_what_is_answered_as_emptied_or_deleted_does_not_outlive_a_kill(
 ) -> None:
     """The disk thread may be busy with syncs, behind which it removes the files."""
     async with Node(tmp_path, "--mem-queue-size=0") as node:
-        await post(node, "/topic/create?topic=u")
-        await post(node, "/channel/create?topic=u&channel=c")
+        await node.post("/topic/create?topic=u")
+        await node.post("/channel/create?topic=u&channel=c")
         for topic in "tu":
             await node.publish(topic, *numbers(10))
         name = "t" if "=t" in target else "u:c"
@@ -315,5 +315,5 @@ async def test_what_is_answered_as_emptied_or_deleted_does_not_outlive_a_kill(
         busy = threading.Event()
         node.broker.disk.run(busy.wait)
         asyncio.get_running_loop().call_later(0.05, busy.set)
-        await post(node, target)
+        await node.post(target)
         assert not list(tmp_path.glob(f"{name}.diskqueue.0*.dat"))

@@ -9,7 +9,7 @@ import pytest
 
 from nsqd.storage.recovery import Recovered, recover
 from nsqd.storage.segments import Position, QueueFiles, count_records
-from tests.support.disk import A, B, C, D, E, SIZE, Rig, record
+from tests.support.disk import SIZE, A, B, C, D, E, Rig, record
 
 
 def lay(rig: Rig, *segments: list[bytes], meta: str | None = None) -> None:
