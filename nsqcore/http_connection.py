@@ -1,6 +1,6 @@
 """Connections of an HTTP API: requests one after the other, each limit enforced, each answer delivered.
 
-Heads and bodies are read by :mod:`nsqcore.wire`; what to answer is decided by the server's ``respond``. A silent
+Heads are read by :mod:`nsqcore.wire`, bodies by :mod:`nsqcore.http_request_body`; what to answer is decided by the server's ``respond``. A silent
 connection costs neither a task nor a timer: one clock per server looks for those that are too slow.
 """
 
@@ -9,22 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import cast
 
 from nsqcore.addresses import format_peer
-from nsqcore.errors import HttpError
 from nsqcore.http_exchange import Answer, Request, encode
+from nsqcore.http_request_body import MOST_UNREAD, RequestBody
 from nsqcore.last_words import close_behind, close_gently
-from nsqcore.wire.http_body import BadBody, ChunkedBody, FixedBody
 from nsqcore.wire.http_head import MAX_HEAD, TOO_LONG, BadRequest, head_end, read_head, read_request_line
 
 log = logging.getLogger(__name__)
 
 SLOW_S = 60.0
 """A request must be complete this long after its first byte, and answers must be taken as soon as that."""
-MOST_UNREAD = 256 << 10
-"""Bytes of a body that nobody wanted that are still taken to keep the connection; also of what is pipelined."""
 CLOSE_GRACE_S = 1.0
 """How long requests at work get when the server ends."""
 _UNFULFILLED = Answer(417, b"", (("Connection", "close"),))
@@ -102,7 +98,7 @@ class HttpConnection(asyncio.Protocol):
         self._kept = bytearray()
         self._scanned = 0  # bytes of it in which no head ends
         self._line_read = False  # whether its first line was found to be one
-        self._body: _Body | None = None  # of the request at work
+        self._body: RequestBody | None = None  # of the request at work
         self._writable: asyncio.Future[None] | None = None  # pending while the client takes no answers
         self._closing = False  # nothing is read behind the request at work
         self._over = False  # what still comes is thrown away
@@ -218,7 +214,7 @@ class HttpConnection(asyncio.Protocol):
             return
         rest = bytes(kept[end:])
         self._kept, self._scanned, self._line_read = bytearray(), 0, False
-        self._body = body = _Body(self, head.length, head.expects_continue)
+        self._body = body = RequestBody(self, head.length, head.expects_continue)
         if rest and not body.ended:
             rest = body.feed(rest)
         self._kept += rest
@@ -262,7 +258,7 @@ class HttpConnection(asyncio.Protocol):
         """The client owes nothing for now."""
         self.since = 0.0
 
-    async def _serve(self, request: Request, body: _Body) -> None:
+    async def _serve(self, request: Request, body: RequestBody) -> None:
         head = request.head
         response = _UNFULFILLED if head.expects_more else await self._server.respond(request)
         keep = head.keep_alive and not head.expects_more and not self._closing
@@ -313,120 +309,3 @@ class HttpConnection(asyncio.Protocol):
         if self._writable is not None:
             self._writable.set_result(None)
             self._writable = None
-
-
-class _Body:
-    """The body of a request, read when its handler wants it."""
-
-    def __init__(self, connection: HttpConnection, length: int | None, waits: bool) -> None:
-        self._connection = connection
-        self._decoder = ChunkedBody() if length is None else FixedBody(length)
-        self._length = length
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._wanted = MOST_UNREAD  # bytes that are kept before no more is read
-        self._throw_away = False
-        self._fault = ""
-        self._changed: asyncio.Event | None = None
-        self._nobody_waits = asyncio.Event()
-        self.waits = waits
-        """The client wants to be asked for it, and was not."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether no more of it comes."""
-        return self._decoder.complete or self._fault != ""
-
-    @property
-    def broken(self) -> bool:
-        """Whether its end will never come."""
-        return self._fault != ""
-
-    @property
-    def left(self) -> int | None:
-        """Bytes that are still to come; None when nobody knows."""
-        return self._decoder.left
-
-    @property
-    def full(self) -> bool:
-        """Whether as much of it is here as is wanted for now."""
-        return self._size > self._wanted and not self._throw_away and not self.ended
-
-    def feed(self, data: bytes) -> bytes:
-        """Takes what came; returns what is behind the body."""
-        try:
-            parts, rest = self._decoder.feed(data)
-        except BadBody as e:
-            self.fail(str(e))
-            return b""
-        self._size += sum(map(len, parts))
-        if not self._throw_away:
-            self._parts += parts
-        if self.ended:
-            self._connection.body_ended()
-        self._wake()
-        return rest
-
-    def fail(self, why: str) -> None:
-        """Its end will never come, unless it is here."""
-        if not self.ended:
-            self._fault = why
-            self._connection.body_ended()
-            self._wake()
-
-    def hang_up(self) -> None:
-        """The client sends no more, or the server ends."""
-        self._nobody_waits.set()
-
-    def _wake(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-
-    async def _until(self, enough: int | None) -> None:
-        """Waits for the end, or for more than so many bytes; raises BadBody."""
-        if self.waits:
-            self.waits = False
-            self._connection.go_on()
-        changed = self._changed = asyncio.Event()
-        while not self.ended and (enough is None or self._size <= enough):
-            changed.clear()
-            self._connection.pace()
-            await changed.wait()
-        if self._fault and (enough is None or self._size <= enough):
-            raise BadBody(self._fault)
-
-    def check(self, limit: int, refusal: HttpError) -> None:
-        """Raises ``refusal`` when the client says that it is longer than ``limit`` bytes."""
-        if self._length is not None and self._length > limit:
-            raise refusal
-
-    async def read(self, limit: int, refusal: HttpError) -> bytes:
-        """All of it; raises ``refusal`` when it is longer than ``limit`` bytes, BadBody when it breaks off."""
-        self.check(limit, refusal)
-        self._wanted = limit
-        await self._until(limit)
-        if self._size > limit:
-            raise refusal
-        return b"".join(self._parts)
-
-    async def skip(self) -> None:
-        """Waits for its end and keeps nothing of it; raises BadBody when it breaks off."""
-        self._throw_away = True
-        self._parts.clear()
-        await self._until(None)
-
-    async def hung_up(self, timeout: float) -> None:
-        """Waits until the client sends no more or the server ends, but no longer than ``timeout`` seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._nobody_waits.wait()
-
-    async def drain(self, limit: int) -> bool:
-        """Throws the rest away; whether the end came within so many bytes."""
-        self._throw_away = True
-        self._parts.clear()
-        try:
-            await self._until(self._size + limit)
-        except BadBody:
-            return False
-        return self._decoder.complete

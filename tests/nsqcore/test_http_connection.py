@@ -11,8 +11,9 @@ import pytest
 from nsqcore import http_connection
 from nsqcore.api_server import Api, Endpoint, params_of, query_of
 from nsqcore.errors import HttpError
-from nsqcore.http_connection import MOST_UNREAD, HttpServer
+from nsqcore.http_connection import HttpServer
 from nsqcore.http_exchange import Body, Request
+from nsqcore.http_request_body import MOST_UNREAD
 from nsqcore.wire.http_head import MAX_HEAD
 from tests.support.nsqd import eventually
 from tests.support.raw import DEADLINE_S, RawHttp
