@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterator
 from nsqd.layers.codec import Codec
 
 
+def _nobody(*_: object) -> None:
+    """In the place of a connection that is gone."""
+
+
 class Stack:
     """A connection's codecs. Pure, like them."""
 
@@ -14,10 +18,10 @@ class Stack:
         """``send`` takes what codecs say themselves; ``decoded`` is told at every step of decoding, before its piece is handed on: it may push."""
         self._codecs: list[Codec] = []
         self._downwards: list[Codec] = []  # the same, the last one first
-        self._decoded = decoded
+        self._decoded: Callable[..., None] = decoded
         self.watched = False
         """Whether ``decoded`` wants to be told."""
-        self._send = send
+        self._send: Callable[..., None] = send
 
     def push(self, codec: Codec) -> None:
         """One codec more, next to the protocol."""
@@ -30,7 +34,8 @@ class Stack:
         del self._downwards[0]
 
     def clear(self) -> None:
-        """Lets go of all."""
+        """Lets go of all, and of who is told."""
+        self._decoded = self._send = _nobody
         self._codecs.clear()
         self._downwards.clear()
 

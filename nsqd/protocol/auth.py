@@ -156,6 +156,10 @@ class Auth:
         except FatalError as e:
             self._refuse(e)
 
+    def forget(self) -> None:
+        """Its session goes: lets go of it."""
+        del self._wait_for, self._answer, self._refuse
+
     def leave(self) -> None:
         """The client is gone."""
         if self._timer is not None:

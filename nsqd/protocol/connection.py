@@ -374,6 +374,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self._leave()
+        self._session.forget()
         self._connections.discard(self)
         remote = self.client.remote_address
         if not self._greeted:

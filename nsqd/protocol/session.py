@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 OK_FRAME = encode_frame(RESPONSE, b"OK")
 
 
+def _nobody(*_: object) -> None:
+    """In the place of a connection that is gone."""
+
+
 DOUBT_S = 0.05
 """How long the rest of an MPUB may take before its total is doubted; each time after that, twice as long."""
 
@@ -269,6 +273,13 @@ class Session:
             self.refuse(error)
 
     # -- end ---------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """The socket is gone: lets go of the connection, so that both are freed without the garbage collector."""
+        self._output = self.client.write = _nobody
+        self._changed = self.client.close = _nobody
+        if self.auth is not None:
+            self.auth.forget()
 
     def leave(self) -> None:
         """The connection is gone, or as good as gone: gives back what the client holds."""
