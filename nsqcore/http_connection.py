@@ -1,7 +1,8 @@
 """Connections of an HTTP API: requests one after the other, each limit enforced, each answer delivered.
 
-Heads are read by :mod:`nsqcore.wire`, bodies by :mod:`nsqcore.http_request_body`; what to answer is decided by the server's ``respond``. A silent
-connection costs neither a task nor a timer: one clock per server looks for those that are too slow.
+Heads are read by :mod:`nsqcore.wire`, bodies by :mod:`nsqcore.http_request_body`; what to answer is decided by the
+server's ``respond``. A silent connection costs neither a task nor a timer: one clock per server looks for those that
+are too slow.
 """
 
 from __future__ import annotations

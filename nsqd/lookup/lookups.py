@@ -64,7 +64,7 @@ class Lookups:
         self._peers += [
             LookupPeer(
                 address,
-                identity=lambda: self._identity,
+                identity=self._identity,
                 registrations=self._registrations,
                 max_answer=self._options.max_body_size,
             )

@@ -31,11 +31,12 @@ class LookupPeer:
         self,
         address: str,
         *,
-        identity: Callable[[], Mapping[str, object]],
+        identity: Mapping[str, object],
         registrations: Callable[[], Iterable[tuple[str, str]]],
         max_answer: int,
     ) -> None:
-        """``registrations`` gives (topic, channel) for all there is, channel "" for a topic without any."""
+        """``identity`` is what IDENTIFY tells; ``registrations`` gives (topic, channel) for all there is, channel ""
+        for a topic without any."""
         self.address = address
         self.http_address = ""
         """Where its HTTP API is; known once it was connected."""
@@ -101,7 +102,7 @@ class LookupPeer:
             self._complaint, self._complained = why, now
 
     async def _introduce(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(MAGIC_V1 + encode_identify(self._identity()))
+        writer.write(MAGIC_V1 + encode_identify(self._identity))
         answer = await self._answer(reader)
         if answer == b"E_INVALID":
             raise ValueError("nsqlookupd refused IDENTIFY")

@@ -1,8 +1,8 @@
 """A daemon of a few lines, for tests of what every daemon shares: ``python -m tests.nsqcore.tiny_daemon``.
 
-Its flags say how it behaves: ``--mode`` is ``serve``, ``reload`` (it obeys SIGHUP), ``refuse`` (the start fails), ``unreadable`` (it fails
-at something in particular), ``hang`` (it never comes back) or ``fail`` (it gives up after the start); ``--start-time`` and ``--stop-time`` are
-how long it takes to start and to end.
+Its flags say how it behaves: ``--mode`` is ``serve``, ``reload`` (it obeys SIGHUP), ``refuse`` (the start fails),
+``unreadable`` (it fails at something in particular), ``hang`` (it never comes back) or ``fail`` (it gives up after the
+start); ``--start-time`` and ``--stop-time`` are how long it takes to start and to end.
 """
 
 from __future__ import annotations
