@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
+
+log = logging.getLogger(__name__)
 
 
 class Closable(Protocol):
@@ -27,6 +31,7 @@ class Connections(Generic[C]):
     def __init__(self) -> None:
         self._open: set[C] = set()
         self._closing = False
+        self._crowded = _crowded()
         self._none_left = asyncio.Event()
         self._none_left.set()
 
@@ -37,6 +42,12 @@ class Connections(Generic[C]):
         """A connection was made; it is closed again if all of them are being closed."""
         self._open.add(connection)
         self._none_left.clear()
+        if len(self._open) == self._crowded:
+            log.warning(
+                "%d connections are open and more will soon be turned away: this process may open %d files (ulimit -n)",
+                self._crowded,
+                resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            )
         if self._closing:
             connection.close()
 
@@ -61,3 +72,12 @@ class Connections(Generic[C]):
         for connection in list(self._open):
             connection.cut()
         await self._none_left.wait()
+
+
+def _crowded() -> int:
+    """How many connections leave few descriptors for others; out of them, the loop closes what it accepts.
+
+    And says nothing of it, so it is said before.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit - max(limit // 10, 64) if limit != resource.RLIM_INFINITY else -1

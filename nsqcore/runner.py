@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 import uvloop
@@ -52,8 +54,17 @@ def run(program: str, make: Callable[[], Daemon]) -> int:
     are obeyed when it has started; further ones while it stops change nothing, and this process ignores
     them from then on: it is expected to end. SIGHUP makes a daemon reload that is Reloadable.
     """
+    _raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(program, make))
+
+
+def _raise_file_limit() -> None:
+    """Every client and every queue with a backlog needs a descriptor: take as many as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(program: str, make: Callable[[], Daemon]) -> int:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import resource
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +78,6 @@ class Nsqd:
         started = time.time()
         self._lock = DirLock(Path(options.data_path or "."))
         self._tls = tls = checks.check(options)
-        _raise_file_limit()
         log.info("%s", banner("nsqd"))
         log.info("ID: %d", options.node_id)
         tcp = self._listen("TCP", options.tcp_address)
@@ -222,11 +219,3 @@ class Nsqd:
         self._memory.close()
         if self._serving:
             log.info("NSQ: bye")
-
-
-def _raise_file_limit() -> None:
-    """Every queue with a backlog and every client needs a descriptor: take as many as the system lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
