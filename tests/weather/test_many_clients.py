@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from nsqcore.wire.commands import encode_identify, encode_pub, encode_sub
 from nsqcore.wire.frames import MAGIC_V2
 from nsqd.http import lane as http_lane
 from tests.support.history import Publisher, connect, drain, get, nsqd, part, post, stats
+from tests.support.hostile import enough_descriptors
 from tests.support.nsqd import Node, eventually
 from tests.support.processes import DaemonProcess
 
@@ -45,13 +45,8 @@ def crowd(address: str, count: int, say: bytes) -> Iterator[list[socket.socket]]
 
 @pytest.fixture(autouse=True)
 def _enough_descriptors() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CLIENTS + 500
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip(f"this user may open no more than {hard} files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with enough_descriptors(CLIENTS + 500):
+        yield
 
 
 async def serves(daemon: DaemonProcess) -> None:

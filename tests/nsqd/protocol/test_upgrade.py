@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import zlib
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from nsqcore.wire.commands import NOP, encode_identify, encode_mpub, encode_pub, encode_sub
 from nsqcore.wire.frames import RESPONSE, encode_frame
+from nsqd.layers import transport
 from nsqd.layers.transport import Layers
+from nsqd.protocol import connection
 from nsqd.protocol.connection import HIGH_WATER
 from tests.support.clock import Clock
 from tests.support.codecs import compress, deflate, pair
@@ -320,6 +323,33 @@ async def test_a_slow_reader_is_not_written_to_until_it_caught_up(node: Node, na
     got = await consumer.messages(100)
     assert sorted(m.body for m in got) == sorted(bodies)
     await eventually(lambda: not end.client.blocked)
+
+
+async def test_a_publisher_that_reads_none_of_its_answers_is_not_read_either(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through snappy: of deflate's a million OKs are a few packets, which nobody has to take."""
+    monkeypatch.setattr(connection, "HIGH_WATER", 20_000)
+    monkeypatch.setattr(transport, "RAW_HIGH_WATER", 2000)
+    client = await node.connect()
+    await compress(client, "snappy")
+    end = await node.end_of(client)
+    client.transport.pause_reading()
+    end._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+    client.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sent = 0
+    while not end.client.blocked:
+        client.send(encode_pub("t#ephemeral", b"x") * 20_000)
+        sent += 20_000
+        await eventually(lambda: end.client.blocked or end.client.published.get("t#ephemeral") == sent)  # noqa: B023
+        assert sent < 5_000_000
+    client.send(encode_pub("t#ephemeral", b"x") * 200_000)
+    for _ in range(20):
+        await node.publish("u", b"x")
+        assert end._transport.get_write_buffer_size() < 100_000
+    assert end._paused_reading
+    client.transport.resume_reading()
+    assert await client.read((sent + 200_000) * len(OK)) == OK * (sent + 200_000)
 
 
 @both
