@@ -82,6 +82,7 @@ async def stops(daemon: DaemonProcess) -> None:
 
 
 def https(daemon: DaemonProcess) -> str:
+    daemon.wait_for_log(" HTTPS: listening on ")
     return daemon.listening("HTTPS")
 
 
