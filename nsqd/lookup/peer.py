@@ -142,11 +142,12 @@ class LookupPeer:
             return self._commands.get_nowait()
         loop = asyncio.get_running_loop()
         change = loop.create_task(self._commands.get(), name=f"changes for nsqlookupd {self.address}")
-        said = loop.create_task(reader.read(1), name=f"end of nsqlookupd {self.address}")
+        said = loop.create_task(reader.readexactly(1), name=f"end of nsqlookupd {self.address}")
         try:
             await asyncio.wait((change, said), timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
             if said.done():
-                raise ValueError("answer to nothing") if said.result() else EOFError
+                said.result()  # raises, unless there is something to read
+                raise ValueError("answer to nothing")
             return change.result() if change.done() else PING
         finally:
             change.cancel()

@@ -152,7 +152,7 @@ async def test_the_ping_interval_is_the_originals() -> None:
 
 
 async def test_a_dropped_link_is_made_again_at_once_and_begins_with_everything(
-    tmp_path: Path, lookupd: ScriptedLookupd
+    tmp_path: Path, lookupd: ScriptedLookupd, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Node(tmp_path, lookupd.flag) as node:
         await node.subscribe("t", "c")
@@ -166,6 +166,7 @@ async def test_a_dropped_link_is_made_again_at_once_and_begins_with_everything(
         lookupd._seen = 0
         await lookupd.start()
         await lookupd.expect("REGISTER t c", "REGISTER t d")
+        assert f"LOOKUPD({lookupd.address}): EOF" in caplog.messages
         await node.subscribe("v", "c")
         await lookupd.expect("REGISTER v", "REGISTER v c")
         lookupd.nothing_more()
