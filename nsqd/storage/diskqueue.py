@@ -22,7 +22,7 @@ from nsqd.storage.backend import DueMessage, Stored, Taken
 from nsqd.storage.deferred_file import Header, Message
 from nsqd.storage.disk import Disk
 from nsqd.storage.kept_deferrals import KeptDeferrals
-from nsqd.storage.recovery import count_messages, recover
+from nsqd.storage.recovery import count_between, count_messages, recover
 from nsqd.storage.segment_reader import SegmentReader
 from nsqd.storage.segment_writer import Entry, SegmentWriter
 from nsqd.storage.segments import NOTHING, Left, Position, QueueFiles
@@ -64,6 +64,8 @@ class DiskQueue:
         self._sync_error: OSError | None = None
         self._positions_stored: tuple[int, Position, Position] | None = None  # in the file, if known
         self._kept = KeptDeferrals(files, disk)
+        self._counting = self._uncounted = False  # how many records are left behind damage
+        self._resets = 0  # of the depth, since when it is right
         self._to_keep: list[Message] = []
         self._keeps_file = False  # what is deferred could not be stored: the last life's file may have it
         self.pending = 0
@@ -80,7 +82,14 @@ class DiskQueue:
             turned=self._turned,
         )
         self._reader = SegmentReader(
-            files, disk, self._writer, read, readable=grown, turned=self._turned, went_back=self._recount
+            files,
+            disk,
+            self._writer,
+            read,
+            readable=grown,
+            turned=self._turned,
+            went_back=self._recount,
+            skipped=self._count_later,
         )
 
     def _recover(self, left: Left) -> tuple[Position, Position]:
@@ -141,16 +150,43 @@ class DiskQueue:
                 ),
             )
             self.depth = 0
+            self._resets += 1
         self._reader.caught_up()
 
     def _recount(self) -> None:
         """Messages behind the reading position, as the segments tell."""
         read = self._reader.at
+        self._resets += 1
         try:
             numbers = self._files.numbers(read.file, self._writer.at.file)
             self.depth = count_messages(self._files, numbers, read)
         except OSError:
             self.depth = 1  # so that they are looked for again
+
+    def _count_later(self) -> None:
+        """Damage was got past, and nobody knows how many records that cost: what is left is counted."""
+        self._uncounted = True
+        if not self._counting:
+            self._counting = True
+            self._disk.next_turn(self._count_rest)
+
+    def _count_rest(self) -> None:
+        self._uncounted = False
+        read, write, depth, resets = self._reader.at, self._writer.at, self.depth, self._resets
+        if self._closed or self._disk.ending or read >= write:
+            self._counting = False
+            return
+        found: list[int] = []
+
+        def counted(error: OSError | None) -> None:
+            self._counting = False
+            if error is None and self._resets == resets:
+                behind = self._reader.at < self._writer.at
+                self.depth = max(self.depth + found[0] - depth, int(behind))
+            if self._uncounted:
+                self._count_later()
+
+        self._disk.run(lambda: found.append(count_between(self._files, read, write)), counted)
 
     def settle(self, positions: range) -> None:
         """Nothing to do: taking settles."""
@@ -242,6 +278,7 @@ class DiskQueue:
         writer.go_on_in(last + 1)
         reader.go_to(last + 1)
         self.depth = self._operations = 0
+        self._resets += 1
         self._disk.run(partial(self._files.remove_all, range(first, last + 1)))
 
     def close(self) -> None:

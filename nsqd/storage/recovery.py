@@ -89,3 +89,11 @@ def fits(depth: int, read: Position, write: Position, segments: Sequence[int]) -
 def count_messages(files: QueueFiles, segments: Sequence[int], read: Position) -> int:
     """Messages in these segments from ``read`` on; raises OSError."""
     return sum(count_records(files.path(n), read.offset if n == read.file else 0) for n in segments)
+
+
+def count_between(files: QueueFiles, read: Position, write: Position) -> int:
+    """Messages from ``read`` up to ``write``; raises OSError."""
+    segments = files.numbers(read.file, write.file - 1)
+    if read.file == write.file:
+        return count_records(files.path(read.file), read.offset, write.offset)
+    return count_messages(files, segments, read) + count_records(files.path(write.file), 0, write.offset)

@@ -40,9 +40,10 @@ class SegmentReader:
         readable: Callable[[], None],
         turned: Callable[[], None],
         went_back: Callable[[], None],
+        skipped: Callable[[], None],
     ) -> None:
         """``readable`` is told when a pause is over, ``turned`` that another segment is read, ``went_back``
-        that the last life's position was wrong."""
+        that the last life's position was wrong, ``skipped`` that damage was got past: records may be lost."""
         self.at = at
         """The next record."""
         self.fd = -1
@@ -53,6 +54,7 @@ class SegmentReader:
         self._readable = readable
         self._turned = turned
         self._went_back = went_back
+        self._skipped = skipped
         self._chunk, self._chunk_at = b"", 0  # what was read ahead, and how far into it reading is
         self._behind = 0  # bytes of the record before this one, while it is known where that began
         self._resting = False
@@ -122,6 +124,7 @@ class SegmentReader:
             self._searching = None
             self._report(at, e)
             self.go_to(self._next_number(at.file))
+            self._skipped()
         except OSError as e:  # too many open files, say: the data is fine, so try again later
             self._report(at, e)
             self._resting = True
@@ -213,6 +216,7 @@ class SegmentReader:
         )
         self._searching, self._behind = None, 0
         self.at = Position(at.file, to)
+        self._skipped()
         return True
 
     def _next_number(self, missing: int) -> int:

@@ -185,8 +185,8 @@ def write_at(fd: int, data: bytes, offset: int) -> None:
         done += more
 
 
-def count_records(path: Path, start: int) -> int:
-    """Whole records in a segment from ``start`` on; damage is passed over as in reading.
+def count_records(path: Path, start: int, stop: int | None = None) -> int:
+    """Whole records in a segment from ``start`` on, up to ``stop`` or its end; damage is passed over as in reading.
 
     0 when there is no such file; raises OSError.
     """
@@ -195,7 +195,7 @@ def count_records(path: Path, start: int) -> int:
     except FileNotFoundError:
         return 0
     with file:
-        fd, end = file.fileno(), file.seek(0, os.SEEK_END)
+        fd, end = file.fileno(), file.seek(0, os.SEEK_END) if stop is None else stop
         total, at = 0, start
         while True:
             more, at = _count_run(fd, at, end)

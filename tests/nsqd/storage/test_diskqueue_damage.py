@@ -70,6 +70,38 @@ def test_what_lies_before_and_behind_the_damage_is_delivered(
     assert third == f"DISKQUEUE(t) positive depth at tail ({2 - len(rest)}), data loss, resetting 0..."
 
 
+@harms
+def test_the_depth_is_right_soon_after_the_damage(
+    rig: Rig, harm: Harm, rest: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = rig.open()
+    rig.put(queue, A, B, C, D, E, F, G)
+    harm(rig.segment(0))
+    left = [*rest, D, E, F, G]
+    assert rig.take(queue, 2) == [A, left.pop(0)]
+    rig.disk.turn()
+    rig.put(queue, A)
+    left.append(A)
+    assert rig.take(queue, 1) == [left.pop(0)]
+    rig.disk.work()
+    assert queue.depth == len(left)
+    assert rig.take(queue) == left
+    assert queue.depth == 0
+    assert "at tail" not in caplog.text
+
+
+def test_a_count_that_comes_too_late_changes_nothing(rig: Rig) -> None:
+    queue = rig.open()
+    rig.put(queue, A, B, C, D)
+    overwrite(rig.segment(0), SIZE, pack(">i", 5))
+    assert rig.take(queue, 2) == [A, C]
+    rig.disk.turn()
+    assert rig.take(queue) == [D]
+    rig.put(queue, E, F)
+    rig.disk.work()
+    assert queue.depth == 2
+
+
 def test_a_length_that_grew_does_not_cost_the_next_record(rig: Rig) -> None:
     queue = rig.open()
     rig.put(queue, A, B, C, D)
