@@ -21,12 +21,6 @@ from nsqd.storage.ticket import Ticket
 
 log = logging.getLogger(__name__)
 OK_FRAME = encode_frame(RESPONSE, b"OK")
-
-
-def _nobody(*_: object) -> None:
-    """In the place of a connection that is gone."""
-
-
 DOUBT_S = 0.05
 """How long the rest of an MPUB may take before its total is doubted; each time after that, twice as long."""
 
@@ -45,6 +39,10 @@ class PartialBatch:
     delay: float = DOUBT_S
     done: int = 0
     """Bytes from the count on that have been published."""
+
+
+def _nobody(*_: object) -> None:
+    """In the place of a connection that is gone."""
 
 
 class Session:
