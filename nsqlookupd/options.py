@@ -18,6 +18,8 @@ nsqlookupd knows which nsqd carries which topic. A first try, on one machine:
   curl -d 'hello' 'http://127.0.0.1:4151/pub?topic=greetings'
   curl 'http://127.0.0.1:4161/lookup?topic=greetings'
 
+Nothing is stored: every nsqd tells it anew. Run two or three, and name all of them to every nsqd.
+
 Durations need a unit: 250ms, 30s, 1h30m. Every flag may also stand in the TOML file of --config,
 with _ for - in its name.
 """
