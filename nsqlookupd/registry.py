@@ -118,10 +118,11 @@ class Registry:
             clients = topic.channels.get(each)
             if clients is None:
                 continue
-            if client in clients:
+            carried = client in clients
+            if carried:
                 clients.remove(client)
                 gone.append(Entry("channel", name, each))
-            if not clients and is_ephemeral(each):
+            if (carried or channel) and not clients and is_ephemeral(each):  # else it never had a producer
                 del topic.channels[each]
         if not channel:
             if client in topic.producers:

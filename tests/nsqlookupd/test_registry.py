@@ -164,6 +164,20 @@ def test_an_ephemeral_channel_of_a_lasting_topic_goes_however_its_producer_leave
     assert (registry.topics(), registry.channels("t")) == (["t"], [])
 
 
+@pytest.mark.parametrize("how", ["unregister", "remove"])
+def test_an_ephemeral_channel_made_by_hand_is_not_taken_along_by_who_never_carried_it(
+    registry: Registry, how: str
+) -> None:
+    a = registry.add(peer("a"))
+    registry.create_channel("t", "c#ephemeral")
+    registry.register(a, "t", "d")
+    if how == "remove":
+        registry.remove(a)
+    else:
+        registry.unregister(a, "t")
+    assert registry.channels("t") == ["c#ephemeral", "d"]
+
+
 def test_an_ephemeral_name_made_by_hand_waits_for_its_first_producer(registry: Registry) -> None:
     registry.create_channel("t#ephemeral", "c#ephemeral")
     assert registry.channels("t#ephemeral") == ["c#ephemeral"]
