@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from nsqcore.resident import resident_bytes
+from nsqcore.process_memory import resident_bytes
 
 SAMPLE_S = 0.01
 """Time between two looks at what runs, as in Go."""

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from math import ceil
 
-from nsqcore.resident import resident_bytes
+from nsqcore.process_memory import resident_bytes
 
 PAUSES_KEPT = 256
 """As many as the original's runtime remembers."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
 import zlib
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from nsqcore.durations import Duration
 from nsqcore.golang import go_quote
 from nsqcore.logs import LogFormat, LogLevel
 from nsqcore.options import ABOVE_ZERO, BOOLEANS, BadConfig, Limit, at_least, option
+from nsqcore.process_memory import usable_bytes
 
 ABOUT = """
 nsqd receives, queues and delivers messages. A first try, on one machine:
@@ -38,11 +38,6 @@ def _default_node_id() -> int:
     """The original's: a checksum of the host name, so that nodes of a cluster seldom share one."""
     digest = hashlib.md5(socket.gethostname().encode(), usedforsecurity=False).digest()
     return zlib.crc32(digest) % 1024
-
-
-def physical_memory() -> int:
-    """Bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class TlsRequired(IntEnum):
@@ -169,7 +164,7 @@ class Options:
     )
     mem_queue_bytes: int = option(
         0,
-        "bytes of queued messages kept in memory by the whole process, more go to disk; 0 for half of the machine's memory",
+        "bytes of queued messages kept in memory by the whole process, more go to disk; 0 for half of the machine's or the container's memory",
         limit=at_least(0),
     )
     max_bytes_per_file: int = option(100 * 1024 * 1024, "size of a disk queue's files, bytes")
@@ -267,7 +262,7 @@ class Options:
     @property
     def memory_budget(self) -> int:
         """Bytes of queued messages that the process may keep in memory."""
-        return self.mem_queue_bytes or physical_memory() // 2
+        return self.mem_queue_bytes or usable_bytes() // 2
 
 
 def command_line() -> CommandLine:

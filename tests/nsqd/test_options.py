@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from nsqcore.process_memory import usable_bytes
 from nsqcore.version import banner
-from nsqd.options import Options, TlsRequired, TlsVersion, command_line, physical_memory
+from nsqd.options import Options, TlsRequired, TlsVersion, command_line
 
 # Flag, TOML key, a value to give, the option's name, the default, the value's effect.
 FLAGS: list[tuple[str, str, str, str, object, object]] = [
@@ -104,7 +105,7 @@ def test_the_default_node_id_is_the_originals_checksum_of_the_host_name() -> Non
 
 
 def test_the_memory_budget_is_half_of_the_memory_unless_given() -> None:
-    assert Options().memory_budget == physical_memory() // 2
+    assert Options().memory_budget == usable_bytes() // 2
     assert Options(mem_queue_bytes=5).memory_budget == 5
 
 
