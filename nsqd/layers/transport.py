@@ -97,6 +97,8 @@ class Layers(asyncio.Transport, asyncio.Protocol):
         while self._out:
             self._encode(self._out_size)
         self._stack.push(codec)
+        if not self._closing:
+            self._told_all = False  # an end that was told was that of the codecs below
         if behind:
             pieces = self._stack.decode_last(behind)
             self._pieces = pieces if self._pieces is None else chain(pieces, self._pieces)
@@ -143,7 +145,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the socket."""
-        if self._told_all:
+        if self._told_all or self._heard_all:
             return
         self._input.append(data)
         if not self._going_on and not self._paused:

@@ -131,3 +131,21 @@ async def test_a_client_that_goes_during_its_handshake_is_no_trouble(
                 client.send_eof()
                 await client.refused("E_IDENTIFY_FAILED IDENTIFY failed EOF")
             await eventually(lambda end=end: end not in node.nsqd._connections._open)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("end", ["close_notify", "garbage"])
+async def test_what_ends_inside_tls_together_with_an_identify_is_obeyed_and_closed(
+    tmp_path: Path, authority: Authority, end: str
+) -> None:
+    async with Node(tmp_path, *authority.flags) as node:
+        client = await node.connect()
+        await client.identify(tls_v1=True)
+        tls = authority.client()
+        await tls.shake(client)
+        await client.expect_ok()
+        said = encode_identify({"feature_negotiation": True, "deflate": True})
+        said += pair("deflate")[0](encode_pub("t", b"x"))
+        sent = tls.encode(said)
+        client.transport.write(sent + (tls.end() if end == "close_notify" else b"?" * 50))
+        await eventually(lambda: not node.nsqd._connections._open)
+        assert node.topic("t").depth == 1
