@@ -107,9 +107,13 @@ async def test_a_topic_created_again_right_after_its_deletion_loses_nothing(tmp_
         await producer.mpub("t", *[b"old%d" % n for n in range(50)])
         busy = threading.Event()
         node.broker.disk.run(busy.wait)
-        await node.post("/topic/delete?topic=t")
-        await producer.mpub("t", *numbers(50))
+        deletion = asyncio.create_task(node.post("/topic/delete?topic=t"))  # answered when the files are gone
+        await eventually(lambda: b"t" not in node.broker.topics)
+        again = asyncio.create_task(producer.mpub("t", *numbers(50)))
+        await eventually(lambda: b"t" in node.broker.topics)
         busy.set()
+        await deletion
+        await again
         await node.broker.disk.drain()
         await producer.mpub("t", *numbers(50, 50))
         await node.restart()
