@@ -1,6 +1,10 @@
 """An asyncio client for NSQ: publish with :class:`Producer`, receive with :class:`Consumer`."""
 
-from nsqclient.consumer import Consumer, ConsumerStats
+from nsqclient.connection.options import ConnectionOptions
+from nsqclient.consumer.consumer import Consumer, ConsumerStats
+from nsqclient.consumer.message import Message
+from nsqclient.consumer.options import Backoff, LinearRequeue
+from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import (
     AlreadySettled,
     AuthRequired,
@@ -24,11 +28,11 @@ from nsqclient.errors import (
     SettleError,
     SubscribeRefused,
 )
-from nsqclient.message import Message
-from nsqclient.options import Backoff, ConnectionOptions, FullJitter, Limits, LinearRequeue, Retry
-from nsqclient.pending import Receipt
-from nsqclient.producer import Producer, ProducerStats
-from nsqclient.targets import Lookup, Nsqd
+from nsqclient.limits import Limits
+from nsqclient.pauses import FullJitter
+from nsqclient.producer.options import RetryPolicy
+from nsqclient.producer.pending import Receipt
+from nsqclient.producer.producer import Producer, ProducerStats
 
 __all__ = [
     "AlreadySettled",
@@ -63,7 +67,7 @@ __all__ = [
     "PublishTimeout",
     "PublishUnknown",
     "Receipt",
-    "Retry",
+    "RetryPolicy",
     "SettleError",
     "SubscribeRefused",
 ]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nsqclient.durations import Seconds, to_ms, to_seconds
 from nsqclient.errors import ConfigError, DelayOutOfRange, EmptyMessage, InvalidName, MessageTooLarge
-from nsqclient.options import Limits, Seconds, to_ms, to_seconds
+from nsqclient.limits import Limits
 from nsqcore.names import valid_name
 
 Body = bytes | bytearray | memoryview

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nsqclient import Consumer, FullJitter
-from nsqclient.targets import Target
+from nsqclient.discovery.targets import Target
 
 QUICK = FullJitter(0.001, cap=0.01)
 OPENING = ("IDENTIFY", "SUB t c")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from nsqclient import FullJitter, Producer, Receipt, Retry
+from nsqclient import FullJitter, Producer, Receipt, RetryPolicy
 
-QUICK = Retry(backoff=FullJitter(0.001, cap=0.01))
+QUICK = RetryPolicy(backoff=FullJitter(0.001, cap=0.01))
 
 
 async def until(condition: Callable[[], bool]) -> None:

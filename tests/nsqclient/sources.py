@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from nsqclient.backoff import Signal
-from nsqclient.message import FINISHED, REQUEUED, Message
-from nsqclient.options import Seconds
+from nsqclient.consumer.backoff import Signal
+from nsqclient.consumer.message import FINISHED, REQUEUED, Message
+from nsqclient.durations import Seconds
 
 
 class RecordingSource:

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from nsqclient import Backoff, ConfigError, ConnectionOptions, FullJitter, Limits, LinearRequeue, Retry
-from nsqclient.options import to_ms, to_seconds
+from nsqclient import Backoff, ConfigError, ConnectionOptions, FullJitter, Limits, LinearRequeue, RetryPolicy
+from nsqclient.durations import to_ms, to_seconds
 
 
 def test_durations_are_seconds_or_timedelta() -> None:
@@ -74,8 +74,8 @@ def test_identify_says_what_was_set() -> None:
         (lambda: Limits(max_delay=-1), "max_delay"),
         (lambda: FullJitter(0), "base"),
         (lambda: FullJitter(5, cap=1), "cap is 1, want at least 5"),
-        (lambda: Retry(attempts=0), "attempts"),
-        (lambda: Retry(on_unknown="maybe"), "on_unknown is 'maybe'"),  # type: ignore[arg-type]
+        (lambda: RetryPolicy(attempts=0), "attempts"),
+        (lambda: RetryPolicy(on_unknown="maybe"), "on_unknown is 'maybe'"),  # type: ignore[arg-type]
         (lambda: Backoff(multiplier=-1), "multiplier"),
         (lambda: Backoff(max_duration=3601), "max_duration"),
         (lambda: Backoff(strategy="linear"), "strategy is 'linear'"),  # type: ignore[arg-type]

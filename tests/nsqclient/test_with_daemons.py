@@ -21,14 +21,14 @@ from nsqclient import (
     Message,
     Producer,
     PublishUnknown,
-    Retry,
+    RetryPolicy,
 )
 from tests.support.processes import DaemonProcess, spawn
 
 EXAMPLES = Path(__file__).parents[2] / "client" / "examples"
 LOCAL = ("--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1")
 QUICK = FullJitter(0.01, cap=0.2)
-RETRY = Retry(backoff=QUICK, on_unknown="retry")
+RETRY = RetryPolicy(backoff=QUICK, on_unknown="retry")
 
 
 @dataclass

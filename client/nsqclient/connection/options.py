@@ -1,0 +1,70 @@
+"""What a connection asks of its nsqd."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+
+from nsqclient.durations import Seconds, to_ms, to_seconds, within
+from nsqclient.errors import ConfigError
+from nsqclient.limits import Limits
+from nsqcore.version import suite_version
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionOptions:
+    """What every connection asks of its nsqd, and how long it waits for it."""
+
+    heartbeat: Seconds = 30.0
+    """How often nsqd asks whether we are there: 1 to 60 seconds, and at most ``read_timeout``."""
+    msg_timeout: Seconds | None = None
+    """How long a message may stay unanswered, 1 second to 15 minutes; None takes nsqd's default."""
+    output_buffer_size: int = 16384
+    """Bytes that nsqd gathers before it sends messages: 64 to 65536, or -1 to send each at once."""
+    output_buffer_timeout: Seconds = 0.25
+    """How long nsqd lets messages wait in that buffer: 25 ms to 30 seconds."""
+    sample_rate: int = 0
+    """Receive about this percentage, 1 to 99; the rest is lost to the channel. 0 receives everything."""
+    client_id: str | None = None
+    """How this client appears in nsqd's statistics; None is the host name up to its first dot."""
+    hostname: str | None = None
+    """None is the name of this machine."""
+    user_agent: str | None = None
+    """None is ``nsqclient/<version>``."""
+    dial_timeout: Seconds = 1.0
+    """For the TCP connection."""
+    handshake_timeout: Seconds = 10.0
+    """For each answer while a connection is being set up; a SUB may have to wait for nsqlookupd."""
+    read_timeout: Seconds = 60.0
+    """A connection on which nothing arrives for so long, not even heartbeats, is given up."""
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        within("read_timeout", self.read_timeout, 0.1)
+        heartbeat = within("heartbeat", self.heartbeat, 1, 60)
+        if heartbeat > to_seconds(self.read_timeout):
+            raise ConfigError("heartbeat is longer than read_timeout: an idle connection would be given up")
+        if self.msg_timeout is not None:
+            within("msg_timeout", self.msg_timeout, 1, 900)
+        if self.output_buffer_size != -1:
+            within("output_buffer_size", self.output_buffer_size, 64, 65536)
+        within("output_buffer_timeout", self.output_buffer_timeout, 0.025, 30)
+        within("sample_rate", self.sample_rate, 0, 99)
+        within("dial_timeout", self.dial_timeout, 0.001)
+        within("handshake_timeout", self.handshake_timeout, 0.001)
+
+    def identify(self) -> dict[str, object]:
+        """The body of IDENTIFY; times are milliseconds, 0 stands for nsqd's default."""
+        hostname = socket.gethostname() if self.hostname is None else self.hostname
+        client_id = hostname.partition(".")[0] if self.client_id is None else self.client_id
+        return {
+            "client_id": client_id,
+            "hostname": hostname,
+            "user_agent": f"nsqclient/{suite_version()}" if self.user_agent is None else self.user_agent,
+            "feature_negotiation": True,
+            "heartbeat_interval": to_ms(self.heartbeat),
+            "output_buffer_size": self.output_buffer_size,
+            "output_buffer_timeout": to_ms(self.output_buffer_timeout),
+            "sample_rate": self.sample_rate,
+            "msg_timeout": 0 if self.msg_timeout is None else to_ms(self.msg_timeout),
+        }

@@ -1,0 +1,208 @@
+"""Receives the messages of a channel from all nsqds that have its topic."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from nsqclient.checks import check_name
+from nsqclient.connection.options import ConnectionOptions
+from nsqclient.consumer.giveup import GiveUpHook
+from nsqclient.consumer.message import Message
+from nsqclient.consumer.options import Backoff, LinearRequeue
+from nsqclient.consumer.reception import Reception
+from nsqclient.consumer.workers import Handler
+from nsqclient.discovery.targets import Target, to_target
+from nsqclient.durations import Seconds, to_seconds
+from nsqclient.errors import ConfigError
+from nsqclient.pauses import Chance, FullJitter
+
+
+class ConsumerStats(NamedTuple):
+    """Counts since the consumer was made; and what is so now."""
+
+    received: int
+    finished: int
+    requeued: int
+    given_up: int
+    lost: int
+    """Messages that nsqd took back: their connection ended, or their time ran out."""
+    in_flight: int
+    """Received and not answered."""
+    buffered: int
+    """Of these, not handed out yet."""
+    connections: int
+    backoff_level: int
+
+
+class Consumer:
+    """Receives messages; use it with ``async with``.
+
+    ::
+
+        async with Consumer("orders", "billing", Lookup("http://lookup:4161"), max_in_flight=200) as consumer:
+            async for message in consumer:
+                async with message:  # finished when the block ends, requeued when it raises
+                    await bill(message.body)
+
+    At most ``max_in_flight`` messages are received and not answered at a time, all nsqds together.
+    :meth:`run` handles messages concurrently instead of one by one.
+
+    A message that fails comes again after ``requeue`` says, and the consumer slows down as ``backoff``
+    says (None: never). After ``attempts`` deliveries (0: any number) a message that fails is given up:
+    it is logged and finished, or, with ``give_up``, finished when that has run; if it raises, the message
+    is requeued. A message that was delivered more often, without an answer from here, is given up before
+    it is handed out, as it may be what kills the process.
+
+    Leaving the block stops deliveries, requeues at once what was not handed out, waits up to ``drain``
+    seconds (``drain_on_error`` after an exception) for messages under way, cancels the handlers of the
+    rest and requeues these. It takes at most two seconds more than that.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        channel: str,
+        target: Target,
+        *,
+        options: ConnectionOptions | None = None,
+        max_in_flight: int = 1,
+        backoff: Backoff | None = Backoff(),  # noqa: B008 - frozen
+        requeue: LinearRequeue | None = None,
+        attempts: int = 5,
+        give_up: GiveUpHook | None = None,
+        reconnect: FullJitter | None = None,
+        drain: Seconds = 25.0,
+        drain_on_error: Seconds = 5.0,
+        chance: Chance = random.random,
+    ) -> None:
+        """Nothing connects here. ``chance`` draws the random numbers of all pauses."""
+        check_name("topic", topic)
+        check_name("channel", channel)
+        _check_count("max_in_flight", max_in_flight)
+        _check_count("attempts", attempts)
+        self.topic = topic
+        self.channel = channel
+        self._target = to_target(target)
+        self._drain = to_seconds(drain)
+        self._drain_on_error = min(to_seconds(drain_on_error), self._drain)
+        self._reception = Reception(
+            topic,
+            channel,
+            self._target,
+            options=options or ConnectionOptions(),
+            max_in_flight=max_in_flight,
+            backoff=backoff,
+            requeue=requeue or LinearRequeue(),
+            attempts=attempts,
+            give_up=give_up,
+            pace=reconnect or FullJitter(),
+            chance=chance,
+        )
+
+    # ---- receiving
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        message = await self._reception.take()
+        if message is None:
+            if self._reception.life.failed:
+                raise self._reception.life.closed()
+            raise StopAsyncIteration
+        return message
+
+    async def get(self, timeout: Seconds | None = None) -> Message:
+        """The next message; raises TimeoutError after ``timeout`` seconds, and Closed.
+
+        A call that is cancelled or times out takes nothing: the message stays first in line.
+        """
+        async with asyncio.timeout(None if timeout is None else to_seconds(timeout)):
+            message = await self._reception.take()
+        if message is None:
+            raise self._reception.life.closed()
+        return message
+
+    async def run(self, handler: Handler, *, concurrency: int = 1) -> None:
+        """Handles messages with up to ``concurrency`` calls of ``handler`` at a time, until the consumer stops.
+
+        A message is finished when its handler returns, unless the handler answered it. When it raises,
+        the error is logged and the message fails; the others are not touched. Raises Closed if the
+        consumer itself fails. Cancelling it cancels the handlers, whose messages are requeued at once.
+        """
+        if concurrency < 1:
+            raise ConfigError(f"concurrency is {concurrency}, want at least 1")
+        self._reception.life.check_open()
+        await self._reception.workers.run(handler, concurrency)
+
+    # ---- control
+
+    def pause(self) -> None:
+        """Stops deliveries; what was received can still be worked on."""
+        self._reception.flow.set_paused(True)
+
+    def resume(self) -> None:
+        """Ends a :meth:`pause`."""
+        self._reception.flow.set_paused(False)
+
+    def set_max_in_flight(self, count: int) -> None:
+        """Changes the cap at once; 0 stops deliveries."""
+        _check_count("max_in_flight", count)
+        self._reception.flow.set_max_in_flight(count)
+
+    @property
+    def stats(self) -> ConsumerStats:
+        """Counts, as of now."""
+        reception, counts = self._reception, self._reception.counts
+        subscriptions = reception.nodes.members.values()
+        return ConsumerStats(
+            counts.received,
+            counts.finished,
+            counts.requeued,
+            reception.given_up,
+            counts.lost,
+            sum(len(subscription.held) for subscription in subscriptions),
+            len(reception.intake.messages),
+            sum(subscription.connected for subscription in subscriptions),
+            reception.flow.level,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Consumer {self.topic}/{self.channel} {self._target!r} {self._reception.life.phase}>"
+
+    # ---- its life
+
+    async def __aenter__(self) -> Self:
+        """Returns once a nsqd accepted the subscription, or none can at present.
+
+        Raises SubscribeRefused, IdentifyRejected or AuthRequired when every nsqd there is refuses.
+        """
+        await self._reception.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close(None if error is None else self._drain_on_error)
+
+    def stop(self) -> None:
+        """Begins the end: deliveries stop, iterators and :meth:`run` end once what they have is done.
+
+        For signal handlers and the like; :meth:`close` does the rest.
+        """
+        self._reception.stop()
+
+    async def close(self, drain: Seconds | None = None) -> None:
+        """Ends in order, as leaving the block does; a second call waits for the first.
+
+        Being cancelled cuts the ``drain`` short, not the cleaning up.
+        """
+        await self._reception.close(self._drain if drain is None else to_seconds(drain))
+
+
+def _check_count(name: str, value: int) -> None:
+    if value < 0:
+        raise ConfigError(f"{name} is {value}, want 0 or more")

@@ -1,0 +1,171 @@
+"""What a handler gets: a message, and the ways to answer it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from nsqclient.consumer.backoff import Signal
+from nsqclient.durations import Seconds
+from nsqclient.errors import AlreadySettled
+from nsqcore.wire.frames import MESSAGE_HEAD, MESSAGE_HEAD_SIZE
+
+State = Literal["held", "finished", "requeued", "lost"]
+
+HELD: State = "held"
+FINISHED: State = "finished"
+REQUEUED: State = "requeued"
+LOST: State = "lost"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Source(Protocol):
+    """Where a message came from, and where its answers go."""
+
+    node: str
+    topic: str
+    channel: str
+    lease: float
+    """Seconds until nsqd takes a message back that is neither answered nor touched."""
+
+    def finished(self, id_bytes: bytes) -> None:
+        """The message is done."""
+
+    def requeue(self, message: Message, delay: Seconds | None) -> None:
+        """The message is to come again, and nothing is wrong."""
+
+    def hand_back(self, message: Message) -> None:
+        """The message is to come again at once: it was not worked on to its end."""
+
+    def expire(self, message: Message) -> None:
+        """Its time ran out before it was handed out."""
+
+    def failed(self, message: Message, error: BaseException | None, delay: Seconds | None) -> None:
+        """The message is to come again, or to be given up: something is wrong."""
+
+    def end_given_up(self, message: Message, signal: Signal | None) -> None:
+        """Finishes a message that had its last attempt; ``signal`` tells whether it failed just now."""
+
+    def touched(self, id_bytes: bytes) -> None:
+        """The message's time starts again."""
+
+    def too_late(self) -> None:
+        """An answer was given to a message that is lost."""
+
+
+class Message:
+    """One delivery of a message; it must be answered with :meth:`finish` or :meth:`requeue`.
+
+    ``async with message:`` does so by itself: it finishes the message when the block ends, and requeues
+    it when the block raises (the exception goes on) or is cancelled.
+
+    All answers act at once and never block. An answer to a message that is ``lost`` does nothing: nsqd
+    takes answers on the connection of the delivery alone, and delivers the message again.
+    """
+
+    __slots__ = ("attempts", "body", "given_up", "id_bytes", "received_at", "source", "state", "timestamp_ns")
+
+    timestamp_ns: int
+    """When it was published: Unix nanoseconds."""
+    attempts: int
+    """Deliveries so far, this one included."""
+    id_bytes: bytes
+    """The ID as it is on the wire."""
+
+    def __init__(self, source: Source, data: bytes, received_at: float) -> None:
+        """``data`` is a message frame's; raises struct.error when it is too short."""
+        self.timestamp_ns, self.attempts, self.id_bytes = MESSAGE_HEAD.unpack_from(data)
+        self.body = data[MESSAGE_HEAD_SIZE:]
+        self.received_at = received_at
+        """When it was received, on the event loop's clock (seconds)."""
+        self.source = source
+        self.state: State = HELD
+        """``held`` until it is answered; ``lost`` when its connection ended or nsqd took it back.
+        The library sets it."""
+        self.given_up = False
+        """Whether it had all the attempts its consumer allows, and is finished for that reason."""
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits; the same for each delivery from one nsqd."""
+        return self.id_bytes.decode("ascii", "replace")
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it was published, to the microsecond, in UTC."""
+        return _EPOCH + timedelta(microseconds=self.timestamp_ns // 1000)
+
+    @property
+    def topic(self) -> str:
+        """The topic it was published to."""
+        return self.source.topic
+
+    @property
+    def channel(self) -> str:
+        """The channel it was received from."""
+        return self.source.channel
+
+    @property
+    def node(self) -> str:
+        """The address of the nsqd that sent it."""
+        return self.source.node
+
+    def finish(self) -> None:
+        """The message is done; raises AlreadySettled if it was requeued before."""
+        if self.state is HELD:
+            self.state = FINISHED
+            self.source.finished(self.id_bytes)
+        elif self.state is LOST:
+            self.source.too_late()
+        elif self.state is not FINISHED:
+            raise AlreadySettled(f"message {self.id} was requeued, and can't be finished")
+
+    def requeue(self, delay: Seconds | None = None, *, backoff: bool = True) -> None:
+        """The message is to be delivered again, after ``delay`` seconds.
+
+        Without a delay the consumer's requeue policy decides. It counts as a failure, so the consumer
+        slows down, and gives the message up if it has had all its attempts; with ``backoff=False``
+        neither happens. Raises AlreadySettled if it was finished before, and DelayOutOfRange.
+        """
+        if self.state is HELD:
+            if backoff:
+                self.source.failed(self, None, delay)
+            else:
+                self.source.requeue(self, delay)
+        elif self.state is LOST:
+            self.source.too_late()
+        elif self.state is not REQUEUED and not self.given_up:
+            raise AlreadySettled(f"message {self.id} was finished, and can't be requeued")
+
+    def touch(self) -> None:
+        """Asks nsqd for the whole message timeout once more; nothing happens when it is answered."""
+        if self.state is HELD:
+            self.source.touched(self.id_bytes)
+        elif self.state is LOST:
+            self.source.too_late()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.settle(error)
+
+    def settle(self, error: BaseException | None) -> None:
+        """Gives the answer that follows from how the work on it ended, unless one was given."""
+        if self.state is HELD:
+            if error is None:
+                self.state = FINISHED
+                self.source.finished(self.id_bytes)
+            elif isinstance(error, Exception):
+                self.source.failed(self, error, None)
+            else:  # cancelled, or the process is ending: nothing is wrong with the message
+                self.source.hand_back(self)
+        elif self.state is LOST:
+            self.source.too_late()
+
+    def __repr__(self) -> str:
+        return f"<Message {self.id} {self.state} attempts={self.attempts} node={self.node}>"

@@ -1,0 +1,269 @@
+"""The work behind a consumer: subscriptions kept, messages taken in and handed out, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from nsqclient.connection.options import ConnectionOptions
+from nsqclient.connection.reconnect import Failure
+from nsqclient.consumer.flow import Flow
+from nsqclient.consumer.giveup import GiveUp, GiveUpHook
+from nsqclient.consumer.intake import Intake
+from nsqclient.consumer.message import Message
+from nsqclient.consumer.options import Backoff, LinearRequeue
+from nsqclient.consumer.subscription import Counts, Subscription
+from nsqclient.consumer.workers import Workers
+from nsqclient.discovery.discovery import Discovery
+from nsqclient.discovery.nodes import Nodes
+from nsqclient.discovery.targets import Lookup, Nsqd
+from nsqclient.errors import AuthRequired, IdentifyRejected, SubscribeRefused
+from nsqclient.lifecycle import Lifecycle
+from nsqclient.pauses import Chance, FullJitter
+from nsqclient.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+CLOSE_WAIT_TIMEOUT = 1.0
+"""Seconds for nsqd to confirm, at the end, that it sends no more."""
+TURN = 0.01
+"""Seconds that messages are handed out without letting the loop turn. A body that never waits would keep
+heartbeats and answers back until all that was received is worked on."""
+REFUSALS = (SubscribeRefused, IdentifyRejected, AuthRequired)
+"""Failures that are a nsqd's answer to what we ask of it, not trouble on the way."""
+
+
+class Reception:
+    """The subscriptions of one consumer, and the messages they bring."""
+
+    def __init__(
+        self,
+        topic: str,
+        channel: str,
+        target: Nsqd | Lookup,
+        *,
+        options: ConnectionOptions,
+        max_in_flight: int,
+        backoff: Backoff | None,
+        requeue: LinearRequeue,
+        attempts: int,
+        give_up: GiveUpHook | None,
+        pace: FullJitter,
+        chance: Chance,
+    ) -> None:
+        self.topic = topic
+        self.channel = channel
+        self.counts = Counts()
+        self.flow = Flow(max_in_flight, backoff, chance, self._fail)
+        self.intake = Intake()
+        self.life = Lifecycle("consumer")
+        self.nodes: Nodes[Subscription] = Nodes(self._subscription)
+        self.workers = Workers(self.take, self.life)
+        self._target = target
+        self._options = options
+        self._requeue = requeue
+        self._give_up = GiveUp(attempts, give_up)
+        self._pace = pace
+        self._chance = chance
+        self._tasks = Tasks(self._fail)
+        self._discovery: Discovery | None = None
+        self._news = asyncio.Event()
+        """Set when something happened that the start or the end may be waiting for."""
+        self._joined = self._hurried = False
+        self._turn_ends = 0.0
+        self._close_wait: asyncio.TimerHandle | None = None
+
+    @property
+    def given_up(self) -> int:
+        """How many messages had all their attempts."""
+        return self._give_up.count
+
+    async def take(self) -> Message | None:
+        """The next message that is worth handing out; None when nothing comes any more."""
+        messages = self.intake.messages
+        clock = asyncio.get_running_loop().time
+        while True:
+            if clock() > self._turn_ends:
+                await asyncio.sleep(0)
+                self._turn_ends = clock() + TURN
+            while messages:
+                message = messages.popleft()
+                if clock() - message.received_at > message.source.lease:
+                    message.source.expire(message)
+                elif not self._give_up.overdue(message):
+                    return message
+            if self.intake.ended:
+                return None
+            if self.life.phase == "new":
+                raise self.life.closed()
+            await self.intake.wait()
+
+    # ---- its life
+
+    async def open(self) -> None:
+        """Returns once a nsqd accepted the subscription, or none can at present.
+
+        Raises the first of ``REFUSALS`` when every nsqd there is refuses.
+        """
+        self.life.open()
+        if isinstance(self._target, Lookup):
+            self.nodes = Nodes(self._subscription, self._target.drop_missing_after)
+            self._discovery = Discovery(self._target, self.topic, self._found, self._chance)
+            self._tasks.start(self._discovery.run(), "nsqclient consumer discovery")
+            self._tasks.start(self._first_poll(self._discovery), "nsqclient consumer first poll")
+        else:
+            self._found(frozenset(self._target.addresses), True)
+        try:
+            await self._first_attempts()
+        except BaseException:
+            await self.close(0)
+            raise
+
+    def stop(self) -> None:
+        """Begins the end: deliveries stop, and what was not handed out goes back."""
+        if self.life.phase == "new" or self.intake.ended:
+            return
+        self.flow.stop()
+        self._tasks.cancel()
+        for member in self.nodes.members.values():
+            member.begin_close()
+        for message in self.intake.end():
+            message.source.hand_back(message)
+        self._news.set()
+        self._close_wait = asyncio.get_running_loop().call_later(CLOSE_WAIT_TIMEOUT, self._close_wait_over)
+
+    async def close(self, drain: float) -> None:
+        """Ends in order; a second call waits for the first."""
+        await self.life.close(lambda: self._close(drain), self._hurry)
+
+    async def _close(self, drain: float) -> None:
+        self.stop()
+        await self._tasks.stop()
+        members = self.nodes.members.values()
+        try:
+            async with asyncio.timeout(drain):
+                await self._until(lambda: self._hurried or all(m.quiet and not m.held for m in members))
+        except TimeoutError:
+            pass
+        await self.workers.cancel()
+        await self._give_up.cancel()
+        # what is still on its way here must come before the connections end, to be handed back
+        await self._until(lambda: all(member.quiet for member in members))
+        await asyncio.gather(*(member.end() for member in members))
+        if self._close_wait is not None:
+            self._close_wait.cancel()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._news.clear()
+            await self._news.wait()
+
+    def _hurry(self) -> None:
+        self._hurried = True
+        self._news.set()
+
+    def _close_wait_over(self) -> None:
+        for member in self.nodes.members.values():
+            member.close_unconfirmed()
+        self._news.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """A part of the consumer died: whoever waits must know."""
+        log.error("the consumer failed", exc_info=error)
+        self.life.fail(error)
+        self.stop()
+        self._news.set()
+
+    async def _first_poll(self, discovery: Discovery) -> None:
+        await discovery.polled.wait()
+        self._news.set()
+
+    async def _first_attempts(self) -> None:
+        """Until it is known how the consumer stands."""
+        members = self.nodes.members.values()
+
+        def known() -> bool:
+            asked = self._discovery is None or self._discovery.polled.is_set()
+            decided = asked and all(member.decided for member in members)
+            return decided or self._joined or self.life.failed or self.intake.ended
+
+        await self._until(known)
+        if self.life.failed:
+            raise self.life.closed()
+        refusals = [m.failure for m in members if isinstance(m.failure, REFUSALS)]
+        if refusals and len(refusals) == len(members):
+            raise refusals[0]
+
+    # ---- what discovery and subscriptions tell
+
+    def _subscription(self, node: str) -> Subscription:
+        return Subscription(
+            node,
+            self.topic,
+            self.channel,
+            home=self,
+            options=self._options,
+            requeue=self._requeue,
+            pace=self._pace,
+            chance=self._chance,
+            tasks=self._tasks,
+        )
+
+    def _found(self, named: frozenset[str], complete: bool) -> None:
+        self.nodes.found(named, complete, asyncio.get_running_loop().time())
+
+    def joined(self, subscription: Subscription) -> None:
+        """A nsqd accepted the subscription."""
+        log.info("subscribed to %s/%s at %s", self.topic, self.channel, subscription.node)
+        self._joined = True
+        self._news.set()
+        self.flow.join(subscription)
+
+    def connect_failed(self, subscription: Subscription, failure: Failure) -> None:
+        """A nsqd can't be reached, or refused."""
+        level = logging.WARNING if isinstance(failure, REFUSALS) else logging.INFO
+        log.log(level, "can't receive %s/%s - %s", self.topic, self.channel, failure)
+        self._news.set()
+
+    def received(self, subscription: Subscription, batch: list[Message]) -> None:
+        """Messages came."""
+        if self.intake.ended:  # they were under way when CLS was sent
+            for message in batch:
+                subscription.hand_back(message)
+            return
+        self.intake.add(batch)
+        if self.flow.alert:
+            self.flow.arrived(subscription)
+        if len(self.intake.messages) > self.flow.max_in_flight:
+            self._drop_expired()
+
+    def give_up(self, message: Message, error: BaseException | None) -> bool:
+        """Whether the message had its last attempt."""
+        return self._give_up.after_failure(message, error)
+
+    def settled(self) -> None:
+        """Something happened that a closing consumer waits for."""
+        self._news.set()
+
+    def lost(self, subscription: Subscription, messages: list[Message]) -> None:
+        """A connection is gone, with these."""
+        if not self.intake.ended:
+            log.info("lost %s/%s - %s", self.topic, self.channel, subscription.failure)
+        self.intake.drop(messages)
+        self.flow.leave(subscription)
+        if self._discovery is not None:
+            self._discovery.poll_soon()
+        self._news.set()
+
+    def taken_back(self, messages: list[Message]) -> None:
+        """nsqd has taken messages back while their connection goes on."""
+        self.intake.drop(messages)
+
+    def _drop_expired(self) -> None:
+        """nsqd took back what waited too long here, and sent other messages instead."""
+        now = asyncio.get_running_loop().time()
+        expired = [m for m in self.intake.messages if now - m.received_at > m.source.lease]
+        self.intake.drop(expired)
+        for message in expired:
+            message.source.expire(message)

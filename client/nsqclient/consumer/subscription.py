@@ -1,0 +1,303 @@
+"""A consumer's side of one nsqd: its connection, and the messages held from it."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from dataclasses import dataclass
+from typing import Protocol
+
+from nsqclient.checks import check_delay
+from nsqclient.connection.connection import Connection, Refused, open_connection
+from nsqclient.connection.options import ConnectionOptions
+from nsqclient.connection.reconnect import Failure, Reconnect
+from nsqclient.connection.state import Event, Refusal
+from nsqclient.consumer.backoff import Signal
+from nsqclient.consumer.flow import Flow
+from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message
+from nsqclient.consumer.options import LinearRequeue
+from nsqclient.consumer.ready import Share
+from nsqclient.durations import Seconds, to_seconds
+from nsqclient.errors import ConnectError, NotNsqd, SubscribeRefused
+from nsqclient.pauses import Chance, FullJitter
+from nsqclient.tasks import Tasks
+from nsqcore.wire import commands
+from nsqcore.wire.frames import CLOSE_WAIT
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of a whole consumer."""
+
+    received: int = 0
+    finished: int = 0
+    requeued: int = 0
+    lost: int = 0
+    """Messages that nsqd took back: their connection ended, or their time ran out."""
+
+
+class Home(Protocol):
+    """The consumer, as its subscriptions see it."""
+
+    flow: Flow
+    counts: Counts
+
+    def joined(self, subscription: Subscription) -> None:
+        """The nsqd accepted the subscription."""
+
+    def connect_failed(self, subscription: Subscription, failure: Failure) -> None:
+        """The nsqd can't be reached, or refused."""
+
+    def received(self, subscription: Subscription, batch: list[Message]) -> None:
+        """Messages came."""
+
+    def give_up(self, message: Message, error: BaseException | None) -> bool:
+        """Asks, for a message that failed, whether it had its last attempt; if so the consumer ends it."""
+
+    def settled(self) -> None:
+        """Something that a closing consumer waits for may have happened."""
+
+    def lost(self, subscription: Subscription, messages: list[Message]) -> None:
+        """The connection is gone, with these."""
+
+    def taken_back(self, messages: list[Message]) -> None:
+        """nsqd has taken messages back while their connection goes on."""
+
+
+class Subscription:
+    """One nsqd of a consumer."""
+
+    def __init__(
+        self,
+        node: str,
+        topic: str,
+        channel: str,
+        *,
+        home: Home,
+        options: ConnectionOptions,
+        requeue: LinearRequeue,
+        pace: FullJitter,
+        chance: Chance,
+        tasks: Tasks,
+    ) -> None:
+        self.node = node
+        self.topic = topic
+        self.channel = channel
+        self.held: dict[bytes, Message] = {}
+        """Messages received and not answered, by ID."""
+        self.share = Share(0)
+        self.lease = 0.0
+        """Seconds until nsqd takes a message back that is neither answered nor touched."""
+        self.decided = False
+        """Whether the first attempt to connect is over."""
+        self.failure: Failure | None = None
+        """Why the last attempt failed; None while it is connected."""
+        self._connection: Connection | None = None
+        self._home = home
+        self._options = options
+        self._requeue = requeue
+        self._tasks = tasks
+        self._task: asyncio.Task[object] | None = None
+        self._reconnect = Reconnect(self._connect, self._connect_failed, pace, chance)
+        self._stopping = False
+        self._closing_confirmed = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no message can come any more."""
+        return self._connection is None or self._closing_confirmed
+
+    # ---- its life
+
+    def start(self) -> None:
+        """Connects, and again whenever the connection is lost."""
+        self._task = self._tasks.start(self._reconnect.run(), f"nsqclient consumer {self.node}")
+
+    def stop(self) -> None:
+        """Connects no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def hurry(self) -> None:
+        """Tries to connect now."""
+        self._reconnect.hurry()
+
+    def begin_close(self) -> None:
+        """Asks nsqd to send no more; what is held may still be answered."""
+        self._stopping = True
+        if self._connection is not None and self._connection.alive:
+            self._connection.advance(Event.CLS)
+            self._connection.send(commands.CLS)
+
+    def close_unconfirmed(self) -> None:
+        """nsqd took too long to say that it sends no more."""
+        self._closing_confirmed = True
+
+    async def end(self) -> None:
+        """Hands back what is held, and ends the connection."""
+        for message in list(self.held.values()):
+            self.hand_back(message)
+        if self._connection is not None:
+            await self._connection.end()
+
+    async def _connect(self) -> Connection:
+        connection = await open_connection(self.node, self._options)
+        try:
+            await connection.ask(Event.SUB, commands.encode_sub(self.topic, self.channel))
+            connection.attach(self)
+        except Refused as e:
+            connection.close()
+            raise SubscribeRefused(self.node, e.refusal.code, e.refusal.text) from None
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        self.decided, self.failure = True, None
+        self.share = Share(connection.agreement.max_rdy_count)
+        self.lease = connection.agreement.msg_timeout
+        self._home.joined(self)
+        return connection
+
+    def _connect_failed(self, failure: Failure) -> None:
+        self.decided, self.failure = True, failure
+        self._home.connect_failed(self, failure)
+
+    # ---- RDY
+
+    def send_rdy(self, count: int) -> None:
+        """Sends it."""
+        if self._connection is not None and self._connection.alive:
+            self._connection.advance(Event.RDY)
+            self._connection.send(commands.encode_rdy(count))
+
+    # ---- answers to messages; the state of the message is set by then, or set here
+
+    def finished(self, id_bytes: bytes) -> None:
+        """The message is done."""
+        self._answer(id_bytes, Signal.RESUME)
+        self._home.counts.finished += 1
+        self._send(commands.encode_fin(id_bytes))
+
+    def requeue(self, message: Message, delay: Seconds | None) -> None:
+        """The message is to come again, and nothing is wrong."""
+        self._requeue_as(message, delay, Signal.CONTINUE)
+
+    def hand_back(self, message: Message) -> None:
+        """The message is to come again at once: it was not worked on to its end."""
+        self._requeue_as(message, 0.0, None)
+
+    def failed(self, message: Message, error: BaseException | None, delay: Seconds | None) -> None:
+        """The message is to come again, or to be given up: something is wrong."""
+        if not self._home.give_up(message, error):
+            self._requeue_as(message, delay, Signal.BACKOFF)
+
+    def touched(self, id_bytes: bytes) -> None:
+        """The message's time starts again."""
+        self._send(commands.encode_touch(id_bytes))
+
+    def too_late(self) -> None:
+        """An answer was given to a message that is lost: nsqd will deliver it again, it was counted."""
+
+    def end_given_up(self, message: Message, signal: Signal | None) -> None:
+        """Finishes a message that had its last attempt; ``signal`` tells whether it failed just now."""
+        message.state = FINISHED
+        self._answer(message.id_bytes, signal)
+        self._send(commands.encode_fin(message.id_bytes))
+
+    def _requeue_as(self, message: Message, delay: Seconds | None, signal: Signal | None) -> None:
+        limits = self._options.limits
+        if delay is None:
+            delay = min(self._requeue.delay(message.attempts), to_seconds(limits.max_delay))
+        delay_ms = check_delay(delay, limits)
+        message.state = REQUEUED
+        self._answer(message.id_bytes, signal)
+        self._home.counts.requeued += 1
+        self._send(commands.encode_req(message.id_bytes, delay_ms))
+
+    def _answer(self, id_bytes: bytes, signal: Signal | None) -> None:
+        del self.held[id_bytes]
+        flow = self._home.flow
+        if flow.alert or signal is not Signal.RESUME:
+            flow.answered(signal)
+        if self._stopping:
+            self._home.settled()
+
+    def _send(self, command: bytes) -> None:
+        assert self._connection is not None  # else the message would be lost
+        self._connection.send(command)
+
+    # ---- called by the connection
+
+    def messages_came(self, payloads: list[bytes]) -> None:
+        """Message frames."""
+        now = asyncio.get_running_loop().time()
+        held = self.held
+        batch: list[Message] = []
+        replaced: list[Message] = []
+        try:
+            for data in payloads:
+                message = Message(self, data, now)
+                if message.id_bytes in held:
+                    replaced.append(held[message.id_bytes])
+                held[message.id_bytes] = message
+                batch.append(message)
+        except struct.error:
+            self._abort("a message is shorter than its head")
+            return
+        if replaced:  # their time ran out, and nsqd sent them here once more
+            self._take_back(replaced)
+            batch = [message for message in batch if message.state is HELD]
+        self._home.counts.received += len(payloads)
+        self._home.received(self, batch)
+
+    def answered(self, data: bytes) -> None:
+        """The only answer not awaited is the one to CLS."""
+        if self._stopping and data == CLOSE_WAIT:
+            self._closing_confirmed = True
+            self._home.settled()
+        else:
+            self._abort(f"unexpected answer {data[:32]!r}")
+
+    def refused(self, refusal: Refusal) -> None:
+        """Mostly an answer that came too late: the message's time had run out."""
+        message = self.held.get(refusal.message_id)
+        if message is not None and refusal.code == "E_TOUCH_FAILED":
+            del self.held[message.id_bytes]
+            self._take_back([message])
+        elif not refusal.fatal:
+            self._home.counts.lost += 1
+
+    def writable(self) -> None:
+        """Nothing waits for that: answers are few, as the messages held are."""
+
+    def lost(self, error: ConnectError) -> None:
+        """The connection is gone; nsqd delivers again what is held."""
+        self._connection = None
+        self.failure = error
+        messages = list(self.held.values())
+        self.held.clear()
+        for message in messages:
+            message.state = LOST
+        self._home.counts.lost += len(messages)
+        self._home.lost(self, messages)
+
+    def expire(self, message: Message) -> None:
+        """Its time ran out before it was handed out."""
+        message.state = LOST
+        self._answer(message.id_bytes, None)
+        self._home.counts.lost += 1
+
+    def _take_back(self, messages: list[Message]) -> None:
+        for message in messages:
+            message.state = LOST
+        self._home.counts.lost += len(messages)
+        self._home.taken_back(messages)
+
+    def _abort(self, reason: str) -> None:
+        if self._connection is not None:
+            self._connection.abort(NotNsqd(self.node, reason))

@@ -1,0 +1,110 @@
+"""Where to connect: nsqd addresses, or nsqlookupds that know them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit, urlunsplit
+
+from nsqclient.durations import Seconds, to_seconds
+from nsqclient.errors import ConfigError
+from nsqcore.addresses import parse_host_port
+
+UNIX_PREFIX = "unix:"
+
+
+class Nsqd:
+    """One nsqd or more, by address: ``host:port``, ``[v6]:port`` or ``unix:/path``."""
+
+    def __init__(self, *addresses: str) -> None:
+        if not addresses:
+            raise ConfigError("no nsqd address is given")
+        for address in addresses:
+            _check_address(address)
+        self.addresses = tuple(dict.fromkeys(addresses))
+
+    def __repr__(self) -> str:
+        return f"Nsqd({', '.join(map(repr, self.addresses))})"
+
+
+class Lookup:
+    """nsqlookupds by their HTTP addresses; all are asked, and their answers merged.
+
+    A URL's scheme defaults to ``http`` and its path to ``/lookup``; a query string is kept. Consumers ask
+    ``/lookup`` for the nsqds that have their topic. Producers ask ``/nodes`` for all nsqds, as a topic
+    need not exist yet; a custom path has its ``lookup`` at the end replaced by ``nodes`` for that.
+    """
+
+    def __init__(
+        self,
+        *urls: str,
+        poll_interval: Seconds = 60.0,
+        poll_jitter: float = 0.3,
+        connect_timeout: Seconds = 2.0,
+        request_timeout: Seconds = 5.0,
+        drop_missing_after: Seconds = 300.0,
+    ) -> None:
+        """Times are seconds.
+
+        Polls are ``poll_interval`` apart, each shortened by a random share of up to ``poll_jitter`` (0 to
+        1) of it. A nsqd that no nsqlookupd has named for ``drop_missing_after``, and that can't be
+        reached, is forgotten; one that is connected stays.
+        """
+        if not urls:
+            raise ConfigError("no nsqlookupd address is given")
+        self.lookup_urls = tuple(dict.fromkeys(_lookup_url(url) for url in urls))
+        self.nodes_urls = tuple(_nodes_url(url) for url in self.lookup_urls)
+        self.poll_interval = to_seconds(poll_interval)
+        self.poll_jitter = poll_jitter
+        self.connect_timeout = to_seconds(connect_timeout)
+        self.request_timeout = to_seconds(request_timeout)
+        self.drop_missing_after = to_seconds(drop_missing_after)
+        if self.poll_interval <= 0 or self.connect_timeout <= 0 or self.request_timeout <= 0:
+            raise ConfigError("the intervals and timeouts of a Lookup are positive")
+        if not 0 <= poll_jitter <= 1:
+            raise ConfigError(f"poll_jitter is {poll_jitter}, want 0 to 1")
+
+    def __repr__(self) -> str:
+        return f"Lookup({', '.join(map(repr, self.lookup_urls))})"
+
+
+Target = Nsqd | Lookup | str | Iterable[str]
+"""What a producer or consumer connects to; a plain string or several are nsqd addresses."""
+
+
+def to_target(target: Target) -> Nsqd | Lookup:
+    """Reads plain strings as nsqd addresses; raises ConfigError for what is not an address."""
+    if isinstance(target, Nsqd | Lookup):
+        return target
+    return Nsqd(target) if isinstance(target, str) else Nsqd(*target)
+
+
+def _check_address(address: str) -> None:
+    if "://" in address:
+        raise ConfigError(
+            f"{address} is a URL, not a nsqd address; for a nsqlookupd give Lookup({address!r})"
+        )
+    if address.startswith(UNIX_PREFIX):
+        if address == UNIX_PREFIX:
+            raise ConfigError("a unix socket's address is unix:/path")
+        return
+    try:
+        parse_host_port(address)
+    except ValueError as e:
+        raise ConfigError(str(e)) from None
+
+
+def _lookup_url(text: str) -> str:
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        complete = parts.scheme in ("http", "https") and parts.hostname and parts.port
+    except ValueError:
+        complete = False
+    if not complete:
+        raise ConfigError(f"{text} is not a nsqlookupd address, such as http://host:4161")
+    return urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else "/lookup", fragment=""))
+
+
+def _nodes_url(lookup_url: str) -> str:
+    parts = urlsplit(lookup_url)
+    stem = parts.path.rstrip("/").removesuffix("/lookup")
+    return urlunsplit(parts._replace(path=f"{stem}/nodes"))

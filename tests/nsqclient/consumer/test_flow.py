@@ -1,0 +1,323 @@
+"""RDY and back-off as they are seen on the wire.
+
+The traces A to D are those of the original client, with one connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from nsqclient import Backoff, Closed, ConfigError, Consumer, Message
+from tests.nsqclient.consumers import OPENING, QUICK, make
+from tests.support.fake_nsqd import FakeNsqd, Link
+
+BACKOFF = Backoff(multiplier=0.01)
+
+
+async def handle(message: Message) -> None:
+    """Does what the body says."""
+    if message.body in (b"bad", b"requeue"):
+        message.requeue(0)
+    elif message.body == b"requeue-without-backoff":
+        message.requeue(0, backoff=False)
+    else:
+        message.finish()
+
+
+@asynccontextmanager
+async def handled(nsqd: FakeNsqd, **settings: object) -> AsyncIterator[Consumer]:
+    """A consumer that handles what comes."""
+    async with make(nsqd.address, attempts=0, **settings) as consumer:
+        running = asyncio.create_task(consumer.run(handle))
+        yield consumer
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_trace_a_failures_and_recovery() -> None:
+    async with FakeNsqd() as nsqd, handled(nsqd, max_in_flight=5, backoff=BACKOFF):
+        await nsqd.expect(*OPENING, "RDY 5")
+        for _ in range(3):
+            await nsqd.expect(f"FIN {nsqd.message(b'good')}")
+        bad = nsqd.message(b"bad")
+        await nsqd.expect("RDY 0", f"REQ {bad} 0", "RDY 1")
+        bad = nsqd.message(b"bad")
+        await nsqd.expect("RDY 0", f"REQ {bad} 0", "RDY 1")
+        good = nsqd.message(b"good")
+        await nsqd.expect("RDY 0", f"FIN {good}", "RDY 1")
+        good = nsqd.message(b"good")
+        await nsqd.expect("RDY 5", f"FIN {good}")
+
+
+async def test_trace_b_requeues_with_and_without_backoff() -> None:
+    async with FakeNsqd() as nsqd, handled(nsqd, max_in_flight=1, backoff=BACKOFF):
+        await nsqd.expect(*OPENING, "RDY 1")
+        message_id = nsqd.message(b"requeue")
+        await nsqd.expect("RDY 0", f"REQ {message_id} 0", "RDY 1")
+        message_id = nsqd.message(b"requeue-without-backoff")
+        await nsqd.expect("RDY 0", f"REQ {message_id} 0", "RDY 1")
+        message_id = nsqd.message(b"good")
+        await nsqd.expect(f"FIN {message_id}")
+
+
+async def test_trace_c_the_level_survives_a_reconnect() -> None:
+    async with FakeNsqd() as nsqd, handled(nsqd, max_in_flight=5, backoff=BACKOFF, reconnect=QUICK) as c:
+        await nsqd.expect(*OPENING, "RDY 5")
+        await nsqd.expect(f"FIN {nsqd.message(b'good')}")
+        for _ in range(2):
+            message_id = nsqd.message(b"bad")
+            await nsqd.expect("RDY 0", f"REQ {message_id} 0", "RDY 1")
+        message_id = nsqd.message(b"good")
+        await nsqd.expect("RDY 0", f"FIN {message_id}")
+        assert c.stats.backoff_level == 1
+        nsqd.link.drop()
+        await nsqd.until(lambda: nsqd.commands[-1] == "RDY 1" and nsqd.verbs.count("SUB") == 2)
+        # the pause may have ended before the connection did
+        at = len(nsqd.commands) - 1 - nsqd.commands[::-1].index("IDENTIFY")
+        assert nsqd.commands[at:] == [*OPENING, "RDY 1"]
+        nsqd._seen = len(nsqd.commands)
+        message_id = nsqd.message(b"good")
+        await nsqd.expect("RDY 5", f"FIN {message_id}")
+        await nsqd.expect(f"FIN {nsqd.message(b'good')}")
+
+
+async def test_trace_d_pause_and_resume() -> None:
+    async with FakeNsqd() as nsqd, handled(nsqd, max_in_flight=5, backoff=BACKOFF) as consumer:
+        await nsqd.expect(*OPENING, "RDY 5")
+        await nsqd.expect(f"FIN {nsqd.message(b'good')}")
+        consumer.pause()
+        consumer.pause()
+        await nsqd.expect("RDY 0")
+        consumer.resume()
+        await nsqd.expect("RDY 5")
+        consumer.set_max_in_flight(0)
+        await nsqd.expect("RDY 0")
+        consumer.set_max_in_flight(3)
+        await nsqd.expect("RDY 3")
+
+
+async def test_without_backoff_failures_change_nothing() -> None:
+    async with FakeNsqd() as nsqd, handled(nsqd, max_in_flight=5, backoff=None) as consumer:
+        await nsqd.expect(*OPENING, "RDY 5")
+        for _ in range(3):
+            await nsqd.expect(f"REQ {nsqd.message(b'bad')} 0")
+        assert consumer.stats.backoff_level == 0
+
+
+async def test_what_was_received_before_a_pause_is_handled_and_not_counted() -> None:
+    async with (
+        FakeNsqd() as nsqd,
+        handled(nsqd, max_in_flight=5, backoff=Backoff(multiplier=100)) as consumer,
+    ):
+        await nsqd.expect(*OPENING, "RDY 5")
+        ids = [nsqd.message(b"bad") for _ in range(3)]
+        await nsqd.expect("RDY 0", *[f"REQ {i} 0" for i in ids])
+        assert consumer.stats.backoff_level == 1
+
+
+async def test_giving_up_a_failed_message_counts_as_a_failure() -> None:
+    async with (
+        FakeNsqd() as nsqd,
+        make(nsqd.address, attempts=1, backoff=Backoff(multiplier=100)) as consumer,
+    ):
+        await nsqd.expect(*OPENING, "RDY 1")
+        message_id = nsqd.message(b"bad")
+        (await consumer.get(timeout=5)).requeue()
+        await nsqd.expect("RDY 0", f"FIN {message_id}")
+        assert consumer.stats.backoff_level == 1
+
+
+async def test_pausing_during_backoff_holds_the_test_message_back() -> None:
+    async with FakeNsqd() as nsqd, handled(nsqd, max_in_flight=5, backoff=BACKOFF) as consumer:
+        await nsqd.expect(*OPENING, "RDY 5")
+        message_id = nsqd.message(b"bad")
+        await nsqd.expect("RDY 0", f"REQ {message_id} 0", "RDY 1")
+        consumer.pause()
+        await nsqd.expect("RDY 0")
+        consumer.resume()
+        await nsqd.expect("RDY 1")
+
+
+async def test_it_may_be_paused_before_it_starts() -> None:
+    async with FakeNsqd() as nsqd:
+        consumer = make(nsqd.address, max_in_flight=5)
+        consumer.pause()
+        async with consumer:
+            nsqd.link.heartbeat()
+            await nsqd.until(lambda: nsqd.link.nops == 1)
+            await nsqd.expect(*OPENING)
+            consumer.resume()
+            await nsqd.expect("RDY 5")
+
+
+async def test_rdy_is_cut_to_what_nsqd_allows() -> None:
+    async with FakeNsqd(max_rdy_count=20) as nsqd, make(nsqd.address, max_in_flight=50):
+        await nsqd.expect(*OPENING, "RDY 20")
+
+
+async def test_a_consumer_whose_flow_breaks_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cause = LookupError("a bug")
+
+    def broken(*args: object) -> None:
+        raise cause
+
+    async with FakeNsqd() as nsqd, make(nsqd.address, backoff=BACKOFF) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        message_id = nsqd.message()
+        (await consumer.get(timeout=5)).requeue(0)
+        await nsqd.expect("RDY 0", f"REQ {message_id} 0")
+        monkeypatch.setattr("nsqclient.consumer.ready.plan", broken)  # when the pause ends
+        with pytest.raises(Closed) as caught:
+            await consumer.get(timeout=5)
+        assert caught.value.__cause__ is cause
+    assert "the consumer failed" in caplog.text
+
+
+def test_a_negative_cap_is_refused() -> None:
+    with pytest.raises(ConfigError):
+        make("127.0.0.1:1").set_max_in_flight(-1)
+
+
+# ---- several nsqds
+
+
+class Cluster:
+    """Fake nsqds, and the RDY that each was sent last."""
+
+    def __init__(self, nsqds: list[FakeNsqd]) -> None:
+        self.nsqds = nsqds
+        self.addresses = [nsqd.address for nsqd in nsqds]
+
+    def rdy(self) -> list[int]:
+        found = []
+        for nsqd in self.nsqds:
+            sent = [c for c in nsqd.commands if c.startswith(("RDY", "SUB"))]
+            found.append(int(sent[-1][4:]) if sent and sent[-1].startswith("RDY") else 0)
+        return found
+
+    async def until(self, condition: Callable[[list[int]], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition(self.rdy()):  # noqa: ASYNC110 - several nsqds are watched
+                await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def cluster(size: int) -> AsyncIterator[Cluster]:
+    async with AsyncExitStack() as stack:
+        yield Cluster([await stack.enter_async_context(FakeNsqd()) for _ in range(size)])
+
+
+async def test_all_of_the_cap_is_shared() -> None:
+    async with cluster(4) as nodes, make(nodes.addresses, max_in_flight=10):
+        await nodes.until(lambda rdy: sorted(rdy) == [2, 2, 3, 3])
+
+
+async def test_lowering_and_raising_the_cap_reaches_all() -> None:
+    async with cluster(2) as nodes, make(nodes.addresses, max_in_flight=10) as consumer:
+        await nodes.until(lambda rdy: rdy == [5, 5])
+        consumer.set_max_in_flight(2)
+        await nodes.until(lambda rdy: rdy == [1, 1])
+        consumer.set_max_in_flight(9)
+        await nodes.until(lambda rdy: sorted(rdy) == [4, 5])
+
+
+async def test_the_share_of_a_lost_node_goes_to_the_others() -> None:
+    async with cluster(2) as nodes, make(nodes.addresses, max_in_flight=10, reconnect=QUICK):
+        await nodes.until(lambda rdy: rdy == [5, 5])
+        await nodes.nsqds[0].stop()
+        await nodes.until(lambda rdy: rdy[1] == 10)
+        await nodes.nsqds[0].start()
+        await nodes.until(lambda rdy: rdy == [5, 5])
+
+
+async def test_a_new_node_gets_its_share_as_messages_of_others_are_answered() -> None:
+    async with cluster(2) as nodes:
+        one, two = nodes.nsqds
+        await two.stop()
+        async with make(nodes.addresses, max_in_flight=4, reconnect=QUICK) as consumer:
+            await nodes.until(lambda rdy: rdy[0] == 4)
+            for _ in range(4):
+                one.message()
+            messages = [await consumer.get(timeout=5) for _ in range(4)]
+            await two.start()
+            await nodes.until(lambda rdy: rdy[0] == 2)
+            assert "RDY" not in two.verbs, "four messages are held, which is all that is allowed"
+            messages[0].finish()
+            await nodes.until(lambda rdy: rdy == [2, 1])
+            messages[1].finish()
+            await nodes.until(lambda rdy: rdy == [2, 2])
+
+
+async def test_failures_stop_all_nodes_and_one_message_is_tried() -> None:
+    async with cluster(3) as nodes, make(nodes.addresses, max_in_flight=9, backoff=BACKOFF) as consumer:
+        await nodes.until(lambda rdy: rdy == [3, 3, 3])
+        nodes.nsqds[0].message()
+        (await consumer.get(timeout=5)).requeue(0)
+        await nodes.until(lambda rdy: sum(rdy) <= 1)
+        await nodes.until(lambda rdy: sum(rdy) == 1)
+        assert consumer.stats.backoff_level == 1
+        seen = set()
+        for _ in range(3):  # silent nodes pass the test message on
+            now = nodes.rdy()
+            seen.add(tuple(now))
+            await nodes.until(lambda rdy, now=now: sum(rdy) == 1 and rdy != now)  # type: ignore[misc]
+        assert len(seen) == 3
+        holder = nodes.nsqds[nodes.rdy().index(1)]
+        holder.message()
+        (await consumer.get(timeout=5)).finish()
+        await nodes.until(lambda rdy: rdy == [3, 3, 3])
+
+
+class Store:
+    """Messages of one nsqd, sent as a real one would: as long as fewer than RDY are unanswered."""
+
+    def __init__(self, nsqd: FakeNsqd, count: int) -> None:
+        self.waiting = deque(b"%d" % n for n in range(count))
+        self.unanswered = 0
+        self.most = 0
+        self._nsqd = nsqd
+        nsqd.always("RDY", self.send)
+        nsqd.always("FIN", self.answered)
+
+    def send(self, link: Link) -> None:
+        rdy = int([c for c in link.commands if c.startswith("RDY")][-1][4:])
+        while self.waiting and self.unanswered < rdy:
+            self.unanswered += 1
+            self._nsqd.message(self.waiting.popleft())
+
+    def answered(self, link: Link) -> None:
+        self.unanswered -= 1
+        self.send(link)
+
+
+async def test_more_nodes_than_the_cap_hand_over_quickly_and_never_exceed_it() -> None:
+    async with cluster(4) as nodes:
+        stores = [Store(nsqd, count) for nsqd, count in zip(nodes.nsqds, (40, 40, 0, 1), strict=True)]
+        async with make(nodes.addresses, max_in_flight=1) as consumer:
+            total = sum(len(store.waiting) for store in stores)
+            async with asyncio.timeout(10):
+                for _ in range(total):
+                    message = await consumer.get()
+                    await asyncio.sleep(0)
+                    assert sum(store.unanswered for store in stores) == consumer.stats.in_flight == 1
+                    message.finish()
+            assert all(not store.waiting for store in stores)
+
+
+async def test_with_more_nodes_than_the_cap_a_late_message_comes_soon() -> None:
+    async with cluster(3) as nodes:
+        stores = [Store(nsqd, 0) for nsqd in nodes.nsqds]
+        async with make(nodes.addresses, max_in_flight=1) as consumer:
+            await nodes.until(lambda rdy: sum(rdy) == 1)
+            for store in stores:
+                store.waiting.append(b"late")
+            async with asyncio.timeout(8):
+                for _ in range(3):
+                    (await consumer.get()).finish()

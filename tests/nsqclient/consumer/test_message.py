@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from nsqclient import AlreadySettled, Message
+from nsqclient.consumer.message import LOST
+from nsqcore.wire.frames import MESSAGE_HEAD
+from tests.nsqclient.sources import RecordingSource
+
+ID = b"0123456789abcdef"
+
+
+def make(source: RecordingSource | None = None) -> tuple[Message, RecordingSource]:
+    source = source or RecordingSource()
+    return Message(source, MESSAGE_HEAD.pack(1_700_000_000_123_456_789, 3, ID) + b"body", 5.0), source
+
+
+def test_a_message_is_read_from_its_frame() -> None:
+    message, _ = make()
+    assert (message.id, message.body, message.attempts) == (ID.decode(), b"body", 3)
+    assert message.timestamp_ns == 1_700_000_000_123_456_789
+    assert message.timestamp == datetime(2023, 11, 14, 22, 13, 20, 123456, UTC)
+    assert (message.topic, message.channel, message.node) == ("t", "c", "n:4150")
+    assert (message.state, message.received_at) == ("held", 5.0)
+    assert repr(message) == "<Message 0123456789abcdef held attempts=3 node=n:4150>"
+
+
+def test_a_frame_shorter_than_its_head_is_no_message() -> None:
+    with pytest.raises(struct.error):
+        Message(RecordingSource(), b"x" * 25, 0.0)
+
+
+def test_finishing_twice_is_finishing_once() -> None:
+    message, source = make()
+    message.finish()
+    message.finish()
+    assert source.calls == [("finished", ID)]
+    assert message.state == "finished"
+
+
+def test_requeueing_counts_as_a_failure_unless_told_otherwise() -> None:
+    message, source = make()
+    message.requeue(7)
+    message.requeue(9)
+    assert source.calls == [("failed", None, 7)]
+    message, source = make()
+    message.requeue(backoff=False)
+    assert source.calls == [("requeue", None)]
+
+
+def test_a_different_second_answer_is_an_error() -> None:
+    message, _ = make()
+    message.finish()
+    with pytest.raises(AlreadySettled, match="was finished, and can't be requeued"):
+        message.requeue()
+    message, _ = make()
+    message.requeue()
+    with pytest.raises(AlreadySettled, match="was requeued, and can't be finished"):
+        message.finish()
+
+
+def test_requeueing_again_a_message_that_was_given_up_for_it_is_fine() -> None:
+    message, source = make()
+    message.finish()
+    message.given_up = True
+    message.requeue()
+    assert source.calls == [("finished", ID)]
+
+
+def test_touching_is_for_messages_that_are_held() -> None:
+    message, source = make()
+    message.touch()
+    message.finish()
+    message.touch()
+    assert source.calls == [("touched", ID), ("finished", ID)]
+
+
+@pytest.mark.parametrize("answer", [Message.finish, Message.requeue, Message.touch])
+def test_an_answer_to_a_lost_message_does_nothing(answer: Callable[[Message], None]) -> None:
+    message, source = make()
+    message.state = LOST
+    answer(message)
+    assert source.calls == [("too_late",)]
+    assert message.state == "lost"
+
+
+async def test_the_block_finishes_the_message() -> None:
+    message, source = make()
+    async with message as same:
+        assert same is message
+    assert source.calls == [("finished", ID)]
+
+
+async def test_the_block_requeues_what_raises_and_lets_it_through() -> None:
+    message, source = make()
+    error = ValueError("no")
+    with pytest.raises(ValueError, match="no"):
+        async with message:
+            raise error
+    assert source.calls == [("failed", error, None)]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, KeyboardInterrupt])
+async def test_a_cancelled_block_hands_the_message_back(error: type[BaseException]) -> None:
+    message, source = make()
+    with pytest.raises(error):
+        async with message:
+            raise error
+    assert source.calls == [("hand_back",)]
+
+
+async def test_the_block_leaves_alone_what_was_answered_inside() -> None:
+    message, source = make()
+    async with message:
+        message.requeue(backoff=False)
+    assert source.calls == [("requeue", None)]
+
+
+async def test_the_block_of_a_lost_message_is_too_late() -> None:
+    message, source = make()
+    async with message:
+        message.state = LOST
+    assert source.calls == [("too_late",)]

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsqclient.consumer.ready import HOLD, LONGEST_REST, Plan, Share, plan
+
+
+def make(*rdy: int, held: tuple[int, ...] = (), limit: int = 2500) -> list[Share]:
+    shares = [Share(limit, rdy=count) for count in rdy]
+    for share, count in zip(shares, held, strict=False):
+        share.held = count
+    return shares
+
+
+def apply(shares: list[Share], made: Plan, now: float) -> list[int]:
+    for index, rdy in made.changes:
+        shares[index].set(rdy, now)
+    return [share.rdy for share in shares]
+
+
+def distribute(shares: list[Share], cap: int, now: float = 0.0) -> list[int]:
+    return apply(shares, plan(shares, cap, cap, now), now)
+
+
+def test_the_remainder_is_used() -> None:
+    assert sorted(distribute(make(0, 0, 0, 0), 10)) == [2, 2, 3, 3]
+
+
+def test_what_a_node_can_not_take_goes_to_the_others() -> None:
+    shares = [Share(limit=2), Share(limit=100), Share(limit=100)]
+    assert distribute(shares, 30) == [2, 14, 14]
+
+
+def test_shares_stay_where_they_are() -> None:
+    shares = make(2, 3, 2, 3)
+    assert plan(shares, 10, 10, 0.0).changes == []
+
+
+def test_lowering_the_cap_takes_effect() -> None:
+    assert distribute(make(5, 5), 2) == [1, 1]
+
+
+def test_a_cap_of_zero_stops_everything() -> None:
+    assert distribute(make(5, 5, 0), 0) == [0, 0, 0]
+
+
+def test_nobody_connected_is_no_case() -> None:
+    assert plan([], 5, 5, 0.0) == Plan([], False, None)
+
+
+def test_decreases_are_sent_before_increases() -> None:
+    shares = make(0, 8)
+    assert plan(shares, 8, 8, 0.0).changes == [(1, 4), (0, 4)]
+
+
+def test_a_raise_waits_for_messages_held_from_others() -> None:
+    shares = make(5, 0, held=(5, 0))
+    first = plan(shares, 5, 5, 0.0)
+    assert apply(shares, first, 0.0) == [3, 0]
+    assert first.short
+    shares[0].held = 4
+    second = plan(shares, 5, 5, 0.0)
+    assert apply(shares, second, 0.0) == [3, 1]
+    assert second.short
+    shares[0].held = 3
+    third = plan(shares, 5, 5, 0.0)
+    assert apply(shares, third, 0.0) == [3, 2]
+    assert not third.short
+
+
+def test_a_node_may_be_raised_up_to_what_it_holds() -> None:
+    # RDY 1 brings nothing new while five messages are held, so it needs no room
+    assert distribute(make(0, held=(5,)), 1) == [1]
+
+
+def test_a_test_message_may_be_tried_while_older_ones_are_held() -> None:
+    shares = make(0, 0, held=(3, 0))
+    assert apply(shares, plan(shares, 1, 5, 0.0), 0.0) == [0, 1]
+
+
+def test_with_more_nodes_than_the_cap_each_holder_has_one() -> None:
+    assert sorted(distribute(make(0, 0, 0), 2)) == [0, 1, 1]
+
+
+def test_a_node_that_brought_a_message_passes_its_turn_on_when_it_is_answered() -> None:
+    shares = make(0, 0)
+    assert distribute(shares, 1) == [1, 0]
+    shares[0].message(0.001)
+    shares[0].held = 1
+    assert distribute(shares, 1, 0.001) == [0, 0]
+    shares[0].held = 0
+    assert distribute(shares, 1, 0.002) == [0, 1]
+
+
+def test_a_silent_node_passes_its_turn_on_after_a_moment() -> None:
+    shares = make(0, 0)
+    distribute(shares, 1)
+    made = plan(shares, 1, 1, 0.01)
+    assert made.changes == []
+    assert made.again_at == HOLD
+    assert distribute(shares, 1, HOLD) == [0, 1]
+
+
+def test_a_busy_node_keeps_its_turn_while_the_idle_ones_rest() -> None:
+    shares = make(0, 0, 0)
+    now, brought, turns_of_idle = 0.0, 0, 0
+    while now < 60:
+        before = [share.rdy for share in shares]
+        after = distribute(shares, 1, now)
+        if after[0]:
+            brought += 1
+            shares[0].message(now)
+        turns_of_idle += sum(after[i] > before[i] for i in (1, 2))
+        now += 0.01
+    # the idle ones get HOLD each at most every LONGEST_REST
+    assert brought > 0.9 * 6000
+    assert 60 < turns_of_idle * LONGEST_REST + 2 < 80 * 2
+
+
+def test_a_node_that_was_idle_is_asked_again_in_time() -> None:
+    shares = make(0, 0, 0)
+    now, last = 0.0, 0.0
+    longest = 0.0
+    while now < 30:
+        before = shares[2].rdy
+        after = distribute(shares, 1, now)
+        if after[2] > before:
+            longest = max(longest, now - last)
+            last = now
+        if after[0]:
+            shares[0].message(now)
+        now += 0.01
+    assert 0 < longest < LONGEST_REST + 3 * HOLD
+
+
+def test_a_silent_turn_does_not_count_while_messages_are_held() -> None:
+    shares = make(0, held=(2,))
+    shares[0].set(1, 0.0)
+    shares[0].set(0, 1.0)
+    assert shares[0].silent_turns == 0
+
+
+def test_those_who_still_hold_messages_take_no_turn_from_others() -> None:
+    shares = make(0, 0, 0, held=(1, 0, 0))
+    assert distribute(shares, 2, 1.0) == [0, 1, 0]  # one place is taken by what is held
+    shares[0].released_at = -5.0
+    shares[1].message(1.1)
+    assert distribute(shares, 2, 1.1) == [0, 0, 1]
+
+
+def test_waiting_longest_comes_first() -> None:
+    shares = make(0, 0, 0)
+    for share, when in zip(shares, (3.0, 1.0, 2.0), strict=True):
+        share.released_at = when
+    assert distribute(shares, 1, 5.0) == [0, 1, 0]
+
+
+events = st.lists(
+    st.tuples(st.sampled_from(["cap", "message", "answer", "wait", "join", "leave"]), st.integers(0, 12)),
+    max_size=60,
+)
+
+
+@settings(deadline=None)
+@given(cap=st.integers(0, 12), events=events)
+def test_no_history_exceeds_the_cap_or_starves_it(cap: int, events: list[tuple[str, int]]) -> None:
+    shares: list[Share] = []
+    now = 0.0
+    for event, number in events:
+        chosen = shares[number % len(shares)] if shares else None
+        if event == "cap":
+            cap = number
+        elif event == "join":
+            shares.append(Share(limit=6))
+        elif event == "wait":
+            now += number / 50
+        elif chosen is not None and event == "message" and chosen.held < chosen.rdy:
+            chosen.held += 1
+            chosen.message(now)
+        elif chosen is not None and event == "answer" and chosen.held:
+            chosen.held -= 1
+        elif chosen is not None and event == "leave":
+            shares.remove(chosen)
+        for _ in range(len(shares) + 1):
+            made = plan(shares, cap, cap, now)
+            used = sum(max(share.rdy, share.held) for share in shares)
+            apply(shares, made, now)
+            # what was held when the cap was cut stays held; nothing is added to that
+            assert sum(max(share.rdy, share.held) for share in shares) <= max(cap, used)
+            assert sum(share.rdy for share in shares) <= max(cap, 0)
+            if made.again_at is None or made.again_at > now:
+                break
+        else:
+            raise AssertionError("turns are passed on without end")
+        held = sum(share.held for share in shares)
+        if shares and not held:
+            wanted = min(cap, sum(share.limit for share in shares))
+            assert sum(share.rdy for share in shares) == wanted, "the cap is not used"
