@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 from nsqcore.errors import StartError
 from nsqcore.golang import go_quote, go_reason
+from nsqcore.layers.codec import Tls
 from nsqcore.names import is_ephemeral, valid_name
 from nsqd.channel import Channel
 from nsqd.errors import EXITING, Refused
 from nsqd.frames import FrameBuilder
 from nsqd.guid import Ids
 from nsqd.latency import Latency
-from nsqd.layers.codec import Tls
 from nsqd.locality import EXPERIMENT, Locality
 from nsqd.message_queue import Budget
 from nsqd.options import Options

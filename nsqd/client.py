@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from nsqcore.layers.codec import Agreed
 from nsqd.auth.permissions import Permissions
 from nsqd.in_flight import InFlight
-from nsqd.layers.codec import Agreed
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from nsqcore.addresses import format_peer
 from nsqcore.http_exchange import Answer, Request, answer
 from nsqcore.last_words import close_gently
-from nsqd.layers.codec import Tls
-from nsqd.layers.tls_codec import NotTls
-from nsqd.layers.transport import Layers
+from nsqcore.layers.codec import Tls
+from nsqcore.layers.tls_codec import NotTls
+from nsqcore.layers.transport import Layers
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""What may lie between a socket and its protocol: TLS, deflate, snappy."""
+"""A nsqd's TLS, from its options; the layers themselves are those of ``nsqcore.layers``."""

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 
 from nsqcore.errors import StartError
-from nsqd.layers.tls_codec import CIPHERS, Engine, SslEngine, TlsCodec
+from nsqcore.layers.tls_codec import CIPHERS, Engine, SslEngine, TlsCodec
 from nsqd.options import Options, TlsRequired, TlsVersion
 
 log = logging.getLogger(__name__)

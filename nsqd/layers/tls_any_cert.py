@@ -9,8 +9,8 @@ from __future__ import annotations
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 
-from nsqd.layers.codec import CodecError, EndOfStream
-from nsqd.layers.tls_codec import RECORD, fault
+from nsqcore.layers.codec import CodecError, EndOfStream
+from nsqcore.layers.tls_codec import RECORD, fault
 from nsqd.options import TlsVersion
 
 _VERSIONS = {
@@ -42,7 +42,7 @@ def _any(connection: SSL.Connection, cert: crypto.X509, error: int, depth: int, 
 
 
 class AnyCertEngine:
-    """pyOpenSSL's connection between two buffers: an :class:`~nsqd.layers.tls_codec.Engine`."""
+    """pyOpenSSL's connection between two buffers: an :class:`~nsqcore.layers.tls_codec.Engine`."""
 
     def __init__(self, context: SSL.Context) -> None:
         self._connection = SSL.Connection(context, None)

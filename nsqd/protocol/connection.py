@@ -11,12 +11,12 @@ from nsqcore.addresses import format_peer
 from nsqcore.connections import Connections
 from nsqcore.golang import go_reason
 from nsqcore.last_words import close_behind, close_gently
+from nsqcore.layers.transport import Layers
 from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, RESPONSE, encode_frame
 from nsqd.auth.servers import AuthServers
 from nsqd.broker import Broker
 from nsqd.client import Client, State
 from nsqd.in_flight import InFlight
-from nsqd.layers.transport import Layers
 from nsqd.protocol import identify, upgrade
 from nsqd.protocol.commands import LineTooLong, obey, obey_aloud, truncated
 from nsqd.protocol.session import Session

@@ -6,10 +6,10 @@ import logging
 from functools import partial
 
 from nsqcore.addresses import format_peer
+from nsqcore.layers.codec import HandshakeCodec
+from nsqcore.layers.transport import Layers
 from nsqd.client import Upgrade
 from nsqd.errors import FatalError
-from nsqd.layers.codec import HandshakeCodec
-from nsqd.layers.transport import Layers
 from nsqd.protocol.session import Session
 
 log = logging.getLogger(__name__)
@@ -50,13 +50,13 @@ def _shaken(
 def _compress(session: Session, granted: Upgrade, layers: Layers, behind: bytes = b"") -> None:
     # Imported here: most daemons never need them.
     if granted.snappy:
-        from nsqd.layers.snappy import Snappy
+        from nsqcore.layers.snappy import Snappy
 
         _log(session, "snappy")
         layers.push(Snappy(), behind)
         session.layer_added(Upgrade(snappy=True))
     elif granted.deflate:
-        from nsqd.layers.deflate import Deflate
+        from nsqcore.layers.deflate import Deflate
 
         _log(session, f"deflate (level {granted.deflate_level})")
         layers.push(Deflate(granted.deflate_level), behind)

@@ -9,9 +9,9 @@ from itertools import pairwise
 import hypothesis.strategies as st
 from hypothesis import example, given
 
-from nsqd.layers.codec import PIECE, Codec, CodecError, EndOfStream
-from nsqd.layers.deflate import Deflate
-from nsqd.layers.snappy import IDENTIFIER, Snappy
+from nsqcore.layers.codec import PIECE, Codec, CodecError, EndOfStream
+from nsqcore.layers.deflate import Deflate
+from nsqcore.layers.snappy import IDENTIFIER, Snappy
 from tests.properties.fuzzing import examples, property_test
 from tests.support.codecs import pair
 

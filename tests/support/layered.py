@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from nsqd.layers.codec import Agreed, Codec, CodecError, EndOfStream
-from nsqd.layers.transport import Layers
+from nsqcore.layers.codec import Agreed, Codec, CodecError, EndOfStream
+from nsqcore.layers.transport import Layers
 
 
 class Socket(asyncio.Transport):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from nsqcore.layers import transport
+from nsqcore.layers.transport import Layers
 from nsqcore.wire.commands import NOP, encode_identify, encode_mpub, encode_pub, encode_sub
 from nsqcore.wire.frames import RESPONSE, encode_frame
-from nsqd.layers import transport
-from nsqd.layers.transport import Layers
 from nsqd.protocol import connection
 from nsqd.protocol.connection import HIGH_WATER
 from tests.support.clock import Clock

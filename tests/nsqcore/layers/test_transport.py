@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from nsqd.layers.codec import PIECE
-from nsqd.layers.deflate import Deflate
-from nsqd.layers.snappy import Snappy
-from nsqd.layers.transport import ENCODE_PER_TURN, MOST_REPLIES, RAW_HIGH_WATER, READ_PER_TURN, Layers
+from nsqcore.layers.codec import PIECE
+from nsqcore.layers.deflate import Deflate
+from nsqcore.layers.snappy import Snappy
+from nsqcore.layers.transport import ENCODE_PER_TURN, MOST_REPLIES, RAW_HIGH_WATER, READ_PER_TURN, Layers
 from tests.support.layered import Above, Bench, Socket, Tagged, turns
 
 # -- writing ---------------------------------------------------------------------------------------

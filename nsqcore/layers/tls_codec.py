@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Protocol
 
-from nsqd.layers.codec import PIECE, Agreed, CodecError, EndOfStream
+from nsqcore.layers.codec import PIECE, Agreed, CodecError, EndOfStream
 
 RECORD = 16_384
 """Bytes that a TLS record holds at most."""
@@ -58,7 +58,7 @@ class NotTls(CodecError):
 
 
 class Engine(Protocol):
-    """A TLS library's server side between two buffers."""
+    """One side of a connection in a TLS library, between two buffers."""
 
     def feed(self, data: bytes | memoryview) -> None:
         """Bytes from the peer."""
@@ -92,7 +92,7 @@ class Engine(Protocol):
 
 
 class TlsCodec:
-    """The server's side of one TLS connection."""
+    """One side of one TLS connection: a server's, or after :meth:`begin` a client's."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -103,6 +103,10 @@ class TlsCodec:
         self._broken = False  # by the peer, behind the handshake: a fatal alert ends both directions
         self.handshaken = False
         """Whether it carries data; until then nothing may be encoded."""
+
+    def begin(self) -> None:
+        """A client speaks first: its hello waits in :meth:`reply`. Raises CodecError."""
+        self._engine.handshake()
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """What ``data`` means, in pieces; none before the handshake is done.
@@ -215,10 +219,16 @@ class TlsCodec:
 class SslEngine:
     """The ``ssl`` module's."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, *, server_side: bool = True, server_name: str | None = None
+    ) -> None:
+        """``server_name`` is a client's: it is asked for, and has to be in the certificate where that is verified."""
         self._in = ssl.MemoryBIO()
         self._out = ssl.MemoryBIO()
-        self._ssl = context.wrap_bio(self._in, self._out, server_side=True)
+        self._peer = "client" if server_side else "server"
+        self._ssl = context.wrap_bio(
+            self._in, self._out, server_side=server_side, server_hostname=server_name
+        )
 
     def feed(self, data: bytes | memoryview) -> None:
         """Bytes from the peer."""
@@ -231,7 +241,7 @@ class SslEngine:
         except ssl.SSLWantReadError:
             return False
         except ssl.SSLError as e:
-            raise CodecError(_reason(e)) from None
+            raise CodecError(self._reason(e)) from None
         return True
 
     def pending(self) -> bool:
@@ -247,7 +257,7 @@ class SslEngine:
         except ssl.SSLZeroReturnError:
             data = b""
         except ssl.SSLError as e:
-            raise CodecError(_reason(e)) from None
+            raise CodecError(self._reason(e)) from None
         if not data:
             raise EndOfStream
         return data
@@ -284,22 +294,21 @@ class SslEngine:
         ]
         return str(names[-1]) if names else ""
 
+    def _reason(self, error: ssl.SSLError) -> str:
+        verify = getattr(error, "verify_message", "")
+        return fault(error.reason or str(error), verify if isinstance(verify, str) else "", self._peer)
 
-def _reason(error: ssl.SSLError) -> str:
-    verify = getattr(error, "verify_message", "")
-    return fault(error.reason or str(error), verify if isinstance(verify, str) else "")
 
-
-def fault(reason: str, verify: str = "") -> str:
+def fault(reason: str, verify: str = "", peer: str = "client") -> str:
     """What OpenSSL calls ``reason`` (``NO_SHARED_CIPHER``) in words: Go's where they are known.
 
-    ``verify`` is what was wrong with a certificate.
+    ``verify`` is what was wrong with the certificate of ``peer``.
     """
     reason = reason.upper().replace(" ", "_")
     if reason in _GO_WORDS:
         return f"tls: {_GO_WORDS[reason]}"
     if reason == "CERTIFICATE_VERIFY_FAILED":
-        return f"tls: failed to verify client certificate: {verify or 'unknown reason'}"
+        return f"tls: failed to verify {peer} certificate: {verify or 'unknown reason'}"
     _, alert, name = reason.partition("_ALERT_")
     words = (name if alert else reason).lower().replace("_", " ")
     return f"remote error: tls: {words}" if alert else f"tls: {words}"

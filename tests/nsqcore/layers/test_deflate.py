@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from nsqd.layers.codec import PIECE, CodecError, EndOfStream
-from nsqd.layers.deflate import Deflate
+from nsqcore.layers.codec import PIECE, CodecError, EndOfStream
+from nsqcore.layers.deflate import Deflate
 
 
 def compressed(*datas: bytes, level: int = 6, flush: int = zlib.Z_SYNC_FLUSH) -> bytes:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
-from nsqd.layers.codec import PIECE, CodecError, EndOfStream
+from nsqcore.layers.codec import PIECE, CodecError, EndOfStream
+from nsqcore.layers.tls_codec import CIPHERS, Engine, NotTls, SslEngine, TlsCodec, fault
 from nsqd.layers.tls_any_cert import AnyCertEngine
 from nsqd.layers.tls_any_cert import context as any_cert_context
-from nsqd.layers.tls_codec import CIPHERS, Engine, NotTls, SslEngine, TlsCodec, fault
 from nsqd.options import TlsVersion
 from tests.support.tls import V12, V13, Authority
 

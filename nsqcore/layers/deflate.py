@@ -5,14 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from nsqd.layers.codec import PIECE, CodecError, EndOfStream
+from nsqcore.layers.codec import PIECE, CodecError, EndOfStream
 
 _SLICE = 16 * 1024
 """Compressed bytes given to zlib at a time: what it leaves over is copied with every piece of a bomb."""
 
 
 class Deflate:
-    """One connection's two streams; :class:`nsqd.layers.codec.Codec`. Holds up to 300 KB."""
+    """One connection's two streams; :class:`nsqcore.layers.codec.Codec`. Holds up to 300 KB."""
 
     def __init__(self, level: int) -> None:
         """``level`` is 1 (fast) to 9 (small)."""

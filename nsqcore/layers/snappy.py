@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from cramjam import DecompressionError
 from cramjam import snappy as cramjam
 
-from nsqd.layers.codec import PIECE, CodecError
+from nsqcore.layers.codec import PIECE, CodecError
 
 IDENTIFIER = b"\xff\x06\x00\x00sNaPpY"
 _COMPRESSED, _PLAIN, _FIRST_SKIPPED, _IDENTIFIER = 0x00, 0x01, 0x80, 0xFF
@@ -32,7 +32,7 @@ _MOST_COMPRESSED = _CHECKSUM + 32 + MOST_PLAIN + MOST_PLAIN // 6
 
 
 class Snappy:
-    """One connection's two streams; :class:`nsqd.layers.codec.Codec`."""
+    """One connection's two streams; :class:`nsqcore.layers.codec.Codec`."""
 
     def __init__(self) -> None:
         # Fast (0.35 µs for 200 bytes), and with the original's rule: plain unless an eighth is saved.

@@ -21,8 +21,8 @@ from itertools import chain
 from typing import Any, cast
 
 from nsqcore.addresses import format_peer
-from nsqd.layers.codec import Codec, CodecError, EndOfStream, HandshakeCodec
-from nsqd.layers.stack import Stack
+from nsqcore.layers.codec import Codec, CodecError, EndOfStream, HandshakeCodec
+from nsqcore.layers.stack import Stack
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
         self._stack.watched = True
         self._deadline = self._loop.call_later(timeout, self._fail_handshake, TimeoutError("i/o timeout"))
         self.push(codec, behind)
+        self._stack.reply()  # a client speaks first
         self._check_handshake()
 
     def _check_handshake(self) -> None:
@@ -202,7 +203,7 @@ class Layers(asyncio.Transport, asyncio.Protocol):
             if self._shaking is not None:  # who wanted it says so
                 self._fail_handshake(e)
             else:
-                log.error("client(%s) - %s, closing", format_peer(self.get_extra_info("peername")), e)
+                self.codec_failed(e)
                 self._stack.reply()
                 self._tell_all()
         finally:
@@ -210,6 +211,13 @@ class Layers(asyncio.Transport, asyncio.Protocol):
             if not flushing and (self._out or self._blocked):
                 self._flush()
         self._pace()
+
+    def codec_failed(self, error: CodecError) -> None:
+        """The peer sent what a codec can't read: the protocol will be told that nothing more comes.
+
+        Logged as a server does it; a client's side overrides this.
+        """
+        log.error("client(%s) - %s, closing", format_peer(self.get_extra_info("peername")), error)
 
     def _tell_all(self) -> None:
         """Nothing more comes for the protocol."""

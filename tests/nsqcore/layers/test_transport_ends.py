@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from nsqd.layers.codec import CodecError
-from nsqd.layers.deflate import Deflate
-from nsqd.layers.snappy import Snappy
-from nsqd.layers.transport import Layers
+from nsqcore.layers.codec import CodecError
+from nsqcore.layers.deflate import Deflate
+from nsqcore.layers.snappy import Snappy
+from nsqcore.layers.transport import Layers
 from tests.support.layered import Above, Bench, Shaking, Socket, Tagged, turns
 from tests.support.nsqd import eventually
 

@@ -7,8 +7,8 @@ import os
 import cramjam
 import pytest
 
-from nsqd.layers.codec import PIECE, CodecError
-from nsqd.layers.snappy import IDENTIFIER, MOST_PLAIN, Snappy
+from nsqcore.layers.codec import PIECE, CodecError
+from nsqcore.layers.snappy import IDENTIFIER, MOST_PLAIN, Snappy
 from tests.support import codecs
 
 CRC_OF_HELLO = bytes.fromhex("bb1f1c19")  # masked CRC-32C

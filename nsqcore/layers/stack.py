@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from nsqd.layers.codec import Codec
+from nsqcore.layers.codec import Codec
 
 
 def _nobody(*_: object) -> None:

@@ -1,0 +1,1 @@
+"""What may lie between a socket and its protocol: TLS, deflate, snappy."""
