@@ -12,10 +12,9 @@ from typing import Protocol, cast
 
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.state import Agreement, Event, OutOfTurn, Phase, Refusal, advance, read_refusal
-from nsqclient.discovery.targets import UNIX_PREFIX
+from nsqclient.discovery.dialing import Dial, dial_directly
 from nsqclient.durations import to_seconds
 from nsqclient.errors import AuthRequired, ConnectError, IdentifyRejected, NotNsqd
-from nsqcore.addresses import parse_host_port
 from nsqcore.wire import commands
 from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, MESSAGE, RESPONSE, FrameDecoder, FrameError
 
@@ -279,17 +278,12 @@ class Connection(asyncio.Protocol):
         self._silence = self._loop.call_later(left, self._check_silence, again)
 
 
-async def open_connection(node: str, options: ConnectionOptions) -> Connection:
+async def open_connection(node: str, options: ConnectionOptions, dial: Dial = dial_directly) -> Connection:
     """Connects to ``node`` and identifies; raises ConnectError. Cancelling it leaves nothing open."""
     connection = Connection(node, options)
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(to_seconds(options.dial_timeout)):
-            if node.startswith(UNIX_PREFIX):
-                await loop.create_unix_connection(lambda: connection, node.removeprefix(UNIX_PREFIX))
-            else:
-                host, port = parse_host_port(node)
-                await loop.create_connection(lambda: connection, host or "localhost", port)
+            await dial(node, lambda: connection, options)
     except TimeoutError:
         connection.close()
         raise ConnectError(node, "connecting took too long") from None

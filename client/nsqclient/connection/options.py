@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 
+from nsqclient.discovery.dialing import parse_local_addr
 from nsqclient.durations import Seconds, to_ms, to_seconds, within
 from nsqclient.errors import ConfigError
 from nsqclient.limits import Limits
@@ -31,6 +32,8 @@ class ConnectionOptions:
     """None is the name of this machine."""
     user_agent: str | None = None
     """None is ``nsqclient/<version>``."""
+    local_addr: str | None = None
+    """The address that TCP connections come from: ``host`` or ``host:port``; None leaves it to the system."""
     dial_timeout: Seconds = 1.0
     """For the TCP connection."""
     handshake_timeout: Seconds = 10.0
@@ -40,6 +43,11 @@ class ConnectionOptions:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        if self.local_addr is not None:
+            try:
+                parse_local_addr(self.local_addr)
+            except ValueError as e:
+                raise ConfigError(f"local_addr: {e}") from None
         within("read_timeout", self.read_timeout, 0.1)
         heartbeat = within("heartbeat", self.heartbeat, 1, 60)
         if heartbeat > to_seconds(self.read_timeout):

@@ -208,6 +208,7 @@ class Reception:
             pace=self._pace,
             chance=self._chance,
             tasks=self._tasks,
+            dial=self._target.dial,
         )
 
     def _found(self, named: frozenset[str], complete: bool) -> None:

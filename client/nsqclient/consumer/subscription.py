@@ -17,6 +17,7 @@ from nsqclient.consumer.flow import Flow
 from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message
 from nsqclient.consumer.options import LinearRequeue
 from nsqclient.consumer.ready import Share
+from nsqclient.discovery.dialing import Dial, dial_directly
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import ConnectError, NotNsqd, SubscribeRefused
 from nsqclient.pauses import Chance, FullJitter
@@ -79,6 +80,7 @@ class Subscription:
         pace: FullJitter,
         chance: Chance,
         tasks: Tasks,
+        dial: Dial = dial_directly,
     ) -> None:
         self.node = node
         self.topic = topic
@@ -97,6 +99,7 @@ class Subscription:
         self._options = options
         self._requeue = requeue
         self._tasks = tasks
+        self._dial = dial
         self._task: asyncio.Task[object] | None = None
         self._reconnect = Reconnect(self._connect, self._connect_failed, pace, chance)
         self._stopping = False
@@ -146,7 +149,7 @@ class Subscription:
             await self._connection.end()
 
     async def _connect(self) -> Connection:
-        connection = await open_connection(self.node, self._options)
+        connection = await open_connection(self.node, self._options, self._dial)
         try:
             await connection.ask(Event.SUB, commands.encode_sub(self.topic, self.channel))
             connection.attach(self)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit, urlunsplit
 
+from nsqclient.discovery.dialing import UNIX_PREFIX, Dialer
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import ConfigError
 from nsqcore.addresses import parse_host_port
 
-UNIX_PREFIX = "unix:"
 
-
-class Nsqd:
+class Nsqd(Dialer):
     """One nsqd or more, by address: ``host:port``, ``[v6]:port`` or ``unix:/path``."""
 
     def __init__(self, *addresses: str) -> None:
@@ -26,7 +25,7 @@ class Nsqd:
         return f"Nsqd({', '.join(map(repr, self.addresses))})"
 
 
-class Lookup:
+class Lookup(Dialer):
     """nsqlookupds by their HTTP addresses; all are asked, and their answers merged.
 
     A URL's scheme defaults to ``http`` and its path to ``/lookup``; a query string is kept. Consumers ask

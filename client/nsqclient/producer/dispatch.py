@@ -273,7 +273,9 @@ class Dispatch:
     # ---- what outlets and discovery tell
 
     def _outlet(self, node: str) -> Outlet:
-        return Outlet(node, self._options, self._retry.backoff, self._chance, self, self._tasks)
+        return Outlet(
+            node, self._options, self._retry.backoff, self._chance, self, self._tasks, self._target.dial
+        )
 
     def _found(self, named: frozenset[str], complete: bool) -> None:
         self._nodes.found(named, complete, asyncio.get_running_loop().time())

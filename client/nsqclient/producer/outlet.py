@@ -15,6 +15,7 @@ from nsqclient.connection.connection import Connection, open_connection
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure, Reconnect
 from nsqclient.connection.state import Event, Refusal
+from nsqclient.discovery.dialing import Dial, dial_directly
 from nsqclient.errors import ConnectError, NotNsqd
 from nsqclient.pauses import Chance, FullJitter
 from nsqclient.producer.pending import Pending
@@ -58,12 +59,14 @@ class Outlet:
         chance: Chance,
         fates: Fates,
         tasks: Tasks,
+        dial: Dial = dial_directly,
     ) -> None:
         self.node = node
         self.connection: Connection | None = None
         self._options = options
         self._fates = fates
         self._tasks = tasks
+        self._dial = dial
         self.written: deque[Pending] = deque()
         """Publishes without an answer, oldest first."""
         self._reconnect = Reconnect(self._connect, fates.connect_failed, pace, chance)
@@ -111,7 +114,7 @@ class Outlet:
             await self.connection.end()
 
     async def _connect(self) -> Connection:
-        connection = await open_connection(self.node, self._options)
+        connection = await open_connection(self.node, self._options, self._dial)
         connection.attach(self)
         self.connection = connection
         self._fates.writable()

@@ -110,7 +110,7 @@ async def test_no_answer_to_identify_is_a_connect_error() -> None:
 
 
 async def test_dialing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(*args: object) -> None:
+    async def never(*args: object, **settings: object) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
