@@ -6,9 +6,9 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 from yarl import URL
@@ -21,7 +21,7 @@ _PORT = re.compile(r":\d+$", re.ASCII)
 class HttpFailure(Exception):
     """A request to another daemon failed: nobody answered, or the answer was not what the API promises."""
 
-    def __init__(self, url: str, reason: str, *, status: int = 0, code: str = "") -> None:
+    def __init__(self, url: str, reason: str, *, status: int = 0, code: str = "", text: str = "") -> None:
         super().__init__(f"{url}: {reason}")
         self.url = url
         self.reason = reason
@@ -29,6 +29,15 @@ class HttpFailure(Exception):
         """The HTTP status, or 0 when there was no answer."""
         self.code = code
         """The ``message`` of the error answer, such as ``TOPIC_NOT_FOUND``."""
+        self.text = text
+        """The beginning of an error answer in plain text, such as nsqd's ``NOK - disk full``."""
+
+
+class Fetched(NamedTuple):
+    """The body of a 200 answer, and its content type without parameters (empty: it names none)."""
+
+    content_type: str
+    data: bytes
 
 
 class JsonClient:
@@ -50,12 +59,19 @@ class JsonClient:
         keep_alive: bool = True,
         tls: Callable[[], ssl.SSLContext] | None = None,
         user_agent: str = f"nsq-suite/{NSQ_VERSION}",
+        unix_socket: str = "",
     ) -> None:
+        """With ``unix_socket`` all requests go to that path; the host of their URLs is then only a name."""
         self.max_answer = max_answer
         self._max_redirects = max_redirects
         self._tls = tls
+        connector = (
+            aiohttp.UnixConnector(unix_socket, limit=max_connections, force_close=not keep_alive)
+            if unix_socket
+            else aiohttp.TCPConnector(limit=max_connections, force_close=not keep_alive)
+        )
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=max_connections, force_close=not keep_alive),
+            connector=connector,
             timeout=aiohttp.ClientTimeout(total=request_timeout, sock_connect=connect_timeout),
             headers={
                 "Accept": "application/vnd.nsq; version=1.0",
@@ -88,10 +104,28 @@ class JsonClient:
         self,
         method: str,
         target: str | URL,
-        params: dict[str, str],
+        params: Mapping[str, str],
         body: bytes | None,
         content_type: str = "",
     ) -> Any:
+        headers = {"Content-Type": content_type} if content_type else {}
+        answer = await self.fetch(method, target, params, body, headers)
+        try:
+            return json.loads(answer.data.decode("utf-8", "replace")) if answer.data else None
+        except (ValueError, RecursionError):  # the latter for a text of brackets
+            if answer.content_type == "text/plain":
+                return answer.data.decode("utf-8", "replace")
+            raise HttpFailure(str(target), "the answer is not JSON", status=200) from None
+
+    async def fetch(
+        self,
+        method: str,
+        target: str | URL,
+        params: Mapping[str, str],
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Fetched:
+        """The body of a 200 answer as it came; raises HttpFailure for any other."""
         url = str(target)
         try:
             async with self._session.request(
@@ -99,7 +133,7 @@ class JsonClient:
                 target,
                 params=params or None,
                 data=body,
-                headers={"Content-Type": content_type} if content_type else None,
+                headers=headers or None,
                 allow_redirects=self._max_redirects > 0,
                 max_redirects=self._max_redirects,
                 ssl=True if self._tls is None else self._tls(),
@@ -109,7 +143,8 @@ class JsonClient:
                     retry = _https_url(url, data)
                     if retry is not None:
                         again = URL(retry, encoded=True) if isinstance(target, URL) else retry
-                        return await self._request(method, again, params, body, content_type)
+                        return await self.fetch(method, again, params, body, headers)
+                content_type = "" if "Content-Type" not in response.headers else response.content_type
                 if response.status != 200:
                     code = _code(data)
                     raise HttpFailure(
@@ -117,13 +152,9 @@ class JsonClient:
                         f"got response {response.status} {response.reason} {code}".rstrip(),
                         status=response.status,
                         code=code,
+                        text=data[:1000].decode("utf-8", "replace") if content_type == "text/plain" else "",
                     )
-                try:
-                    return json.loads(data.decode("utf-8", "replace")) if data else None
-                except (ValueError, RecursionError):  # the latter for a text of brackets
-                    if response.content_type == "text/plain":
-                        return data.decode("utf-8", "replace")
-                    raise HttpFailure(url, "the answer is not JSON", status=response.status) from None
+                return Fetched(content_type, data)
         except TimeoutError as e:
             raise HttpFailure(url, "timed out") from e
         except (aiohttp.ClientError, ValueError, OSError) as e:

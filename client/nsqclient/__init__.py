@@ -7,6 +7,12 @@ from nsqclient.consumer.options import Backoff, LinearRequeue
 from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import (
     AlreadySettled,
+    ApiBroken,
+    ApiError,
+    ApiNotFound,
+    ApiRefused,
+    ApiTimeout,
+    ApiUnreachable,
     AuthRequired,
     Backlogged,
     Closed,
@@ -36,6 +42,12 @@ from nsqclient.producer.producer import Producer, ProducerStats
 
 __all__ = [
     "AlreadySettled",
+    "ApiBroken",
+    "ApiError",
+    "ApiNotFound",
+    "ApiRefused",
+    "ApiTimeout",
+    "ApiUnreachable",
     "AuthRequired",
     "Backlogged",
     "Backoff",

@@ -12,6 +12,11 @@
     │   └─ PublishTimeout(TimeoutError)
     ├─ SubscribeRefused
     ├─ SettleError               AlreadySettled
+    ├─ ApiError                  of nsqclient.http: .url .status .code
+    │   ├─ ApiUnreachable
+    │   │   └─ ApiTimeout(TimeoutError)
+    │   ├─ ApiRefused            ApiNotFound
+    │   └─ ApiBroken
     └─ Closed
 
 A ConfigError is the caller's to mend, a ConnectError or a refusal the peer's doing.
@@ -141,6 +146,39 @@ class SettleError(NsqError):
 
 class AlreadySettled(SettleError):
     """The message was answered before, and differently; giving the same answer twice is fine."""
+
+
+class ApiError(NsqError):
+    """A request to a daemon's HTTP API failed."""
+
+    def __init__(self, url: str, reason: str, *, status: int = 0, code: str = "") -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = url
+        self.reason = reason
+        self.status = status
+        """The HTTP status; 0 when there was no answer."""
+        self.code = code
+        """NSQ's code, such as ``INVALID_TOPIC``; empty when the answer names none."""
+
+
+class ApiUnreachable(ApiError):
+    """Nobody answered: no connection, or it broke. What was asked for may have been done or not."""
+
+
+class ApiTimeout(ApiUnreachable, TimeoutError):
+    """No answer came in time. What was asked for may have been done or not."""
+
+
+class ApiRefused(ApiError):
+    """The daemon answered that it did not do it; ``status`` and ``code`` say why."""
+
+
+class ApiNotFound(ApiRefused):
+    """There is no such topic, channel or endpoint (404)."""
+
+
+class ApiBroken(ApiError):
+    """The answer is not what the API promises: another program, or too large."""
 
 
 class Closed(NsqError):
