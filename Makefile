@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE := $(VENV)/node
 
-.PHONY: demo up test lint bench fuzz setup clean help
+.PHONY: demo up test lint bench bench-clients fuzz setup clean help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nsq-suite needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
@@ -44,6 +44,9 @@ lint: $(STAMP) ## types, style, layers
 
 bench: $(STAMP) ## speed of the daemon on this machine, as a table
 	$(BIN)/python -m bench
+
+bench-clients: $(STAMP) ## speed of nsqclient beside the other Python clients, as tables
+	$(BIN)/python -m bench.clients
 
 fuzz: $(STAMP) ## ten minutes of random clients and hostile bytes (SECONDS=... to change)
 	NSQ_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -q -n 2 tests/properties --timeout=0
