@@ -16,14 +16,14 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
-# The client of Node.js is for tests alone, which skip without it: neither npm nor a network is needed.
+# A client and a type checker of Node.js are for tests alone, which skip without it: neither npm nor a network is needed.
 # A fault of the moment is tried again; without a network that takes some four seconds.
 NPM_PATIENCE := --fetch-retries=2 --fetch-retry-mintimeout=500 --fetch-retry-maxtimeout=2000 --fetch-timeout=20000
 $(NODE)/.installed: $(wildcard tests/system/node/*.json) | $(STAMP)
 	mkdir -p $(NODE)
 	cp tests/system/node/package.json tests/system/node/package-lock.json $(NODE)
 	if command -v npm >/dev/null && cd $(NODE) && npm ci --silent --no-audit --no-fund $(NPM_PATIENCE); then touch .installed; \
-	else echo "nsqjs could not be installed with npm: its tests will be skipped"; fi
+	else echo "nsqjs and pyright could not be installed with npm: their tests will be skipped"; fi
 
 setup: $(STAMP) $(NODE)/.installed ## make the virtual environment (.venv), again only when pyproject.toml changed
 
