@@ -4,6 +4,10 @@ from nsqclient.connection.options import ConnectionOptions
 from nsqclient.consumer.consumer import Consumer, ConsumerStats
 from nsqclient.consumer.message import Message
 from nsqclient.consumer.options import Backoff, LinearRequeue
+from nsqclient.content import codecs as codecs
+from nsqclient.content.outgoing import Outgoing
+from nsqclient.content.propagation import propagate
+from nsqclient.content.scope import scope
 from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import (
     AlreadySettled,
@@ -16,10 +20,13 @@ from nsqclient.errors import (
     AuthRequired,
     Backlogged,
     Closed,
+    CodecError,
     ConfigError,
     ConnectError,
+    DeadlineExceeded,
     DelayOutOfRange,
     EmptyMessage,
+    EnvelopeError,
     IdentifyRejected,
     InvalidName,
     MessageTooLarge,
@@ -52,13 +59,16 @@ __all__ = [
     "Backlogged",
     "Backoff",
     "Closed",
+    "CodecError",
     "ConfigError",
     "ConnectError",
     "ConnectionOptions",
     "Consumer",
     "ConsumerStats",
+    "DeadlineExceeded",
     "DelayOutOfRange",
     "EmptyMessage",
+    "EnvelopeError",
     "FullJitter",
     "IdentifyRejected",
     "InvalidName",
@@ -71,6 +81,7 @@ __all__ = [
     "NotNsqd",
     "NsqError",
     "Nsqd",
+    "Outgoing",
     "Producer",
     "ProducerStats",
     "PublishError",
@@ -82,4 +93,6 @@ __all__ = [
     "RetryPolicy",
     "SettleError",
     "SubscribeRefused",
+    "propagate",
+    "scope",
 ]

@@ -17,6 +17,8 @@
     │   │   └─ ApiTimeout(TimeoutError)
     │   ├─ ApiRefused            ApiNotFound
     │   └─ ApiBroken
+    ├─ CodecError(ValueError)    EnvelopeError
+    ├─ DeadlineExceeded(TimeoutError)
     └─ Closed
 
 A ConfigError is the caller's to mend, a ConnectError or a refusal the peer's doing.
@@ -179,6 +181,18 @@ class ApiNotFound(ApiRefused):
 
 class ApiBroken(ApiError):
     """The answer is not what the API promises: another program, or too large."""
+
+
+class CodecError(NsqError, ValueError):
+    """A value can't be made into bytes, or bytes are not what was expected; the text says where."""
+
+
+class EnvelopeError(CodecError):
+    """Headers can't be sent as they are, or a body's envelope is broken or of an unknown version."""
+
+
+class DeadlineExceeded(NsqError, TimeoutError):
+    """The deadline of a scope passed."""
 
 
 class Closed(NsqError):
