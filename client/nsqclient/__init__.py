@@ -8,6 +8,8 @@ from nsqclient.content import codecs as codecs
 from nsqclient.content.outgoing import Outgoing
 from nsqclient.content.propagation import propagate
 from nsqclient.content.scope import scope
+from nsqclient.dedup.memory import MemoryStore
+from nsqclient.dedup.redis import RedisStore
 from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import (
     AlreadySettled,
@@ -24,9 +26,11 @@ from nsqclient.errors import (
     ConfigError,
     ConnectError,
     DeadlineExceeded,
+    DedupStoreFull,
     DelayOutOfRange,
     EmptyMessage,
     EnvelopeError,
+    HandlerTimeout,
     IdentifyRejected,
     InvalidName,
     MessageTooLarge,
@@ -66,15 +70,18 @@ __all__ = [
     "Consumer",
     "ConsumerStats",
     "DeadlineExceeded",
+    "DedupStoreFull",
     "DelayOutOfRange",
     "EmptyMessage",
     "EnvelopeError",
     "FullJitter",
+    "HandlerTimeout",
     "IdentifyRejected",
     "InvalidName",
     "Limits",
     "LinearRequeue",
     "Lookup",
+    "MemoryStore",
     "Message",
     "MessageTooLarge",
     "NoNodes",
@@ -90,6 +97,7 @@ __all__ = [
     "PublishTimeout",
     "PublishUnknown",
     "Receipt",
+    "RedisStore",
     "RetryPolicy",
     "SettleError",
     "SubscribeRefused",

@@ -19,6 +19,8 @@
     │   └─ ApiBroken
     ├─ CodecError(ValueError)    EnvelopeError
     ├─ DeadlineExceeded(TimeoutError)
+    ├─ DedupStoreFull
+    ├─ HandlerTimeout(TimeoutError)
     └─ Closed
 
 A ConfigError is the caller's to mend, a ConnectError or a refusal the peer's doing.
@@ -193,6 +195,14 @@ class EnvelopeError(CodecError):
 
 class DeadlineExceeded(NsqError, TimeoutError):
     """The deadline of a scope passed."""
+
+
+class DedupStoreFull(NsqError):
+    """A store of message keys has no room for one more claim."""
+
+
+class HandlerTimeout(NsqError, TimeoutError):
+    """A handler took longer than the ``timeout`` it was given; the message failed."""
 
 
 class Closed(NsqError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 
 
 class Tasks:
@@ -13,9 +14,11 @@ class Tasks:
         self._failed = failed
         self._running: set[asyncio.Task[object]] = set()
 
-    def start(self, work: Coroutine[object, object, object], name: str) -> asyncio.Task[object]:
-        """Runs ``work`` in the background."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
+    def start(
+        self, work: Coroutine[object, object, object], name: str, context: Context | None = None
+    ) -> asyncio.Task[object]:
+        """Runs ``work`` in the background, in a copy of the caller's context or in the one given."""
+        task = asyncio.get_running_loop().create_task(work, name=name, context=context)
         self._running.add(task)
         task.add_done_callback(self._done)
         return task
@@ -24,6 +27,12 @@ class Tasks:
         """Tells all of them to end."""
         for task in self._running:
             task.cancel()
+
+    async def finish(self, timeout: float) -> None:
+        """Waits until what runs has ended, ``timeout`` seconds at most, and cancels the rest."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout)
+        await self.stop()
 
     async def stop(self) -> None:
         """Cancels what runs, and waits until it has ended."""
