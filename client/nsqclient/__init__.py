@@ -1,6 +1,6 @@
 """An asyncio client for NSQ: publish with :class:`Producer`, receive with :class:`Consumer`."""
 
-from nsqclient.connection.options import ConnectionOptions
+from nsqclient.connection.options import ConnectionOptions, Topology
 from nsqclient.consumer.consumer import Consumer, ConsumerStats
 from nsqclient.consumer.message import Message
 from nsqclient.consumer.options import Backoff, LinearRequeue
@@ -19,10 +19,12 @@ from nsqclient.errors import (
     ApiRefused,
     ApiTimeout,
     ApiUnreachable,
+    AuthRejected,
     AuthRequired,
     Backlogged,
     Closed,
     CodecError,
+    CompressionRefused,
     ConfigError,
     ConnectError,
     DeadlineExceeded,
@@ -44,12 +46,15 @@ from nsqclient.errors import (
     PublishUnknown,
     SettleError,
     SubscribeRefused,
+    TlsFailed,
+    TlsRefused,
 )
 from nsqclient.limits import Limits
 from nsqclient.pauses import FullJitter
 from nsqclient.producer.options import RetryPolicy
 from nsqclient.producer.pending import Receipt
 from nsqclient.producer.producer import Producer, ProducerStats
+from nsqclient.tls import Tls
 
 __all__ = [
     "AlreadySettled",
@@ -59,11 +64,13 @@ __all__ = [
     "ApiRefused",
     "ApiTimeout",
     "ApiUnreachable",
+    "AuthRejected",
     "AuthRequired",
     "Backlogged",
     "Backoff",
     "Closed",
     "CodecError",
+    "CompressionRefused",
     "ConfigError",
     "ConnectError",
     "ConnectionOptions",
@@ -101,6 +108,10 @@ __all__ = [
     "RetryPolicy",
     "SettleError",
     "SubscribeRefused",
+    "Tls",
+    "TlsFailed",
+    "TlsRefused",
+    "Topology",
     "propagate",
     "scope",
 ]

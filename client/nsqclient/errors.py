@@ -4,7 +4,9 @@
 
     NsqError
     ├─ ConfigError(ValueError)   InvalidName  MessageTooLarge  EmptyMessage  DelayOutOfRange
-    ├─ ConnectError              IdentifyRejected  AuthRequired  NotNsqd
+    ├─ ConnectError              IdentifyRejected  NotNsqd
+    │   ├─ TlsRefused            TlsFailed  CompressionRefused
+    │   └─ AuthRequired          AuthRejected
     ├─ PublishError              .outcome = "rejected" | "not_sent" | "unknown"
     │   ├─ PublishRejected
     │   ├─ PublishNotSent        Backlogged  NoNodes
@@ -72,8 +74,24 @@ class IdentifyRejected(ConnectError):
     """nsqd refused what the connection options ask of it."""
 
 
+class TlsRefused(ConnectError):
+    """nsqd has no TLS, and TLS is required, or a secret would have to go in the clear; nothing was told."""
+
+
+class TlsFailed(ConnectError):
+    """TLS was begun and did not come about: a certificate that can't be trusted or read, or no TLS at all."""
+
+
+class CompressionRefused(ConnectError):
+    """nsqd does not compress as asked, and the option does not begin with ``prefer:``."""
+
+
 class AuthRequired(ConnectError):
-    """nsqd wants a secret, and none is configured."""
+    """nsqd wants a secret, and none is configured or could be had."""
+
+
+class AuthRejected(ConnectError):
+    """nsqd does not accept the secret, or does not accept it any more."""
 
 
 class NotNsqd(ConnectError):

@@ -57,6 +57,12 @@ def decode_message(data: bytes) -> WireMessage:
     return WireMessage(timestamp, attempts, message_id, data[MESSAGE_HEAD_SIZE:])
 
 
+def wrong_size(head: bytes, size: int, max_size: int) -> FrameError:
+    """What to say of a frame whose first bytes are ``head``."""
+    hint = " (is this an HTTP port?)" if head == b"HTTP" else ""
+    return FrameError(f"frame size {size} is not in 4 to {max_size}{hint}")
+
+
 class FrameDecoder:
     """Bytes in, frames out. ``max_size`` (bytes) bounds one frame, so that a wrong peer can't eat memory."""
 
@@ -79,8 +85,7 @@ class FrameDecoder:
         while end - at >= 8:
             size, kind = HEAD.unpack_from(buffer, at)
             if not 4 <= size <= self.max_size:
-                hint = " (is this an HTTP port?)" if buffer[at : at + 4] == b"HTTP" else ""
-                raise FrameError(f"frame size {size} is not in 4 to {self.max_size}{hint}")
+                raise wrong_size(buffer[at : at + 4], size, self.max_size)
             if end - at < size + 4:
                 self._need = size + 4
                 break

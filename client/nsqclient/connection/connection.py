@@ -7,21 +7,33 @@ within one turn of the loop leaves in one piece.
 from __future__ import annotations
 
 import asyncio
-import os
-from typing import Protocol, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, cast
 
+from nsqclient.connection.first_frames import FirstFrames
 from nsqclient.connection.options import ConnectionOptions
-from nsqclient.connection.state import Agreement, Event, OutOfTurn, Phase, Refusal, advance, read_refusal
-from nsqclient.discovery.dialing import Dial, dial_directly
+from nsqclient.connection.state import (
+    Agreement,
+    Event,
+    Identity,
+    OutOfTurn,
+    Phase,
+    Refusal,
+    advance,
+    read_refusal,
+)
+from nsqclient.connection.watch import Watch
 from nsqclient.durations import to_seconds
-from nsqclient.errors import AuthRequired, ConnectError, IdentifyRejected, NotNsqd
+from nsqclient.errors import AuthRejected, ConnectError, NotNsqd
 from nsqcore.wire import commands
-from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, MESSAGE, RESPONSE, FrameDecoder, FrameError
+from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, MESSAGE, OK, RESPONSE, FrameDecoder, FrameError
+
+if TYPE_CHECKING:
+    from nsqclient.connection.layering import ClientLayers
+    from nsqcore.layers.codec import Codec, CodecError, HandshakeCodec
 
 LARGEST_FRAME = 64 << 20
 """Bytes; nsqd's own limits are far below, and what exceeds it is no nsqd."""
-GRACE = 0.5
-"""Seconds granted to a connection found silent: the loop itself may have stood still, with bytes waiting."""
 END_TIMEOUT = 0.5
 """Seconds to wait for nsqd's end of a connection that we ended in order."""
 
@@ -41,6 +53,9 @@ class Owner(Protocol):
     def writable(self) -> None:
         """The peer takes bytes again after it was :attr:`Connection.blocked`."""
 
+    def blocked_for(self, seconds: float) -> None:
+        """The event loop stood still for so long that heartbeats may have gone unanswered."""
+
     def lost(self, error: ConnectError) -> None:
         """The connection is gone; the last call."""
 
@@ -54,11 +69,15 @@ class Refused(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """An identified connection; made by :func:`open_connection`, then given to its user's :meth:`attach`."""
+    """An identified connection; made by ``open_connection``, then given to its user's :meth:`attach`."""
 
     def __init__(self, node: str, options: ConnectionOptions) -> None:
         self.node = node
         self.agreement = Agreement()
+        self.identity: Identity | None = None
+        """Who we are to nsqd, where it wanted a secret."""
+        self.layers: tuple[str, ...] = ()
+        """What lies between here and the transport, such as ``TLS1.3`` and ``snappy``."""
         self.phase = Phase.OPEN
         self.blocked = False
         """Whether the peer takes bytes more slowly than we write them."""
@@ -66,14 +85,18 @@ class Connection(asyncio.Protocol):
         self._owner: Owner | None = None
         self._options = options
         self._loop = asyncio.get_running_loop()
-        self._decoder = FrameDecoder(max(LARGEST_FRAME, options.limits.max_msg_size + 64))
+        self._decoder: FrameDecoder | FirstFrames = FirstFrames()
         self._transport: asyncio.Transport | None = None
+        self._layers: ClientLayers | None = None
         self._out: list[bytes] = []
         self._answer: asyncio.Future[bytes] | None = None
         self._error: ConnectError | None = None
         self._last_read = 0.0
-        self._read_timeout = to_seconds(options.read_timeout)
-        self._silence: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._unsent = 0
+        """Bytes that the transport had not got rid of when we looked last."""
+        self._added = 0
+        """Bytes given to it since then, counted only while there are such."""
 
     @property
     def alive(self) -> bool:
@@ -104,16 +127,24 @@ class Connection(asyncio.Protocol):
         if out:
             self._out = []
             if self._transport is not None and self.phase is not Phase.DEAD:
-                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+                data = out[0] if len(out) == 1 else b"".join(out)
+                if self._unsent:
+                    self._added += len(data)
+                self._transport.write(data)
 
     async def ask(self, event: Event, command: bytes) -> bytes:
         """Sends a command and waits for its answer.
 
         Raises Refused, and ConnectError when the connection ends first or no answer comes in time.
         """
+        return await self._answer_to(event, lambda: self.send(command))
+
+    async def _answer_to(self, event: Event, begin: Callable[[], None]) -> bytes:
         self.advance(event)
         self._answer = self._loop.create_future()
-        self.send(command)
+        if isinstance(self._decoder, FirstFrames):
+            self._decoder.go_on()
+        begin()
         try:
             async with asyncio.timeout(to_seconds(self._options.handshake_timeout)):
                 data = await self._answer
@@ -124,6 +155,58 @@ class Connection(asyncio.Protocol):
         finally:
             self._answer = None
         return data
+
+    # ---- the opening dialogue
+
+    async def shake_hands(self, codec: HandshakeCodec) -> None:
+        """Adds a layer that has to come about first, and waits for nsqd's OK inside it; raises as :meth:`ask`."""
+        await self._expect_ok(Event.TLS, lambda: self._begin_handshake(codec))
+        self.layers += (codec.agreed().version,)
+
+    async def compress(self, name: str, codec: Codec) -> None:
+        """Adds a layer, and waits for nsqd's OK inside it; raises as :meth:`ask`."""
+        await self._expect_ok(
+            Event.COMPRESSION, lambda: self._layering().push(codec, self._take_behind_answer())
+        )
+        self.layers += (name,)
+
+    def opened(self) -> None:
+        """The opening dialogue is over: from now on frames are read as fast as they come."""
+        behind = self._take_behind_answer()
+        self._decoder = FrameDecoder(max(LARGEST_FRAME, self._options.limits.max_msg_size + 64))
+        if behind:
+            self.data_received(behind)
+
+    async def _expect_ok(self, event: Event, begin: Callable[[], None]) -> None:
+        answer = await self._answer_to(event, begin)
+        if answer != OK:
+            raise NotNsqd(self.node, f"answer {answer[:32]!r} to {event.value}")
+
+    def _begin_handshake(self, codec: HandshakeCodec) -> None:
+        timeout = to_seconds(self._options.handshake_timeout)
+        self._layering().handshake(codec, timeout, self._handshake_done, self._take_behind_answer())
+
+    def _handshake_done(self, error: Exception | None) -> None:
+        if error is not None:
+            words = "the handshake took too long" if isinstance(error, TimeoutError) else str(error)
+            self.abort(ConnectError(self.node, words))
+
+    def _layering(self) -> ClientLayers:
+        if self._layers is None:
+            from nsqclient.connection.layering import ClientLayers
+
+            if self._transport is None:
+                raise self._error or ConnectError(self.node, "closed by nsqd")
+            self._layers = ClientLayers(self, self._unreadable)
+            self._layers.take_over(self._transport, blocked=self.blocked)
+            self._transport = self._layers
+        return self._layers
+
+    def _unreadable(self, error: CodecError) -> None:
+        self.abort(ConnectError(self.node, str(error)))
+
+    def _take_behind_answer(self) -> bytes:
+        return self._decoder.take() if isinstance(self._decoder, FirstFrames) else b""
 
     # ---- its end
 
@@ -171,7 +254,14 @@ class Connection(asyncio.Protocol):
         """The socket is open."""
         self._transport = cast(asyncio.Transport, transport)
         self._last_read = self._loop.time()
-        self._silence = self._loop.call_later(self._read_timeout, self._check_silence)
+        options = self._options
+        watch = Watch(
+            options.heartbeat_interval,
+            options.longest_silence,
+            to_seconds(options.write_timeout),
+            self._last_read,
+        )
+        self._look = self._loop.call_later(watch.period, self._look_after, watch)
         self.send(MAGIC_V2)
 
     def data_received(self, data: bytes) -> None:
@@ -225,10 +315,10 @@ class Connection(asyncio.Protocol):
         """The socket is gone."""
         error = self._error or ConnectError(self.node, str(exc) if exc else "closed by nsqd")
         self.advance(Event.END)
-        self._transport = None
+        self._transport = self._layers = None
         self._out = []
-        if self._silence is not None:
-            self._silence.cancel()
+        if self._look is not None:
+            self._look.cancel()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
         self.closed.set()
@@ -258,7 +348,8 @@ class Connection(asyncio.Protocol):
     def _refused(self, refusal: Refusal) -> None:
         if refusal.fatal:
             self.advance(Event.END)
-            self._error = ConnectError(self.node, refusal.text)
+            kind = AuthRejected if refusal.about_auth else ConnectError
+            self._error = kind(self.node, refusal.text)
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(Refused(refusal))
         elif self._owner is not None:
@@ -266,41 +357,15 @@ class Connection(asyncio.Protocol):
         if refusal.fatal and self._transport is not None:
             self._transport.abort()
 
-    def _check_silence(self, grace: bool = True) -> None:
-        silent = self._loop.time() - self._last_read
-        if silent < self._read_timeout:
-            left, again = self._read_timeout - silent, True
-        elif grace:
-            left, again = GRACE, False
-        else:
-            self.abort(ConnectError(self.node, f"nothing came for {silent:.1f} s"))
+    def _look_after(self, watch: Watch) -> None:
+        if self._transport is None:
             return
-        self._silence = self._loop.call_later(left, self._check_silence, again)
-
-
-async def open_connection(node: str, options: ConnectionOptions, dial: Dial = dial_directly) -> Connection:
-    """Connects to ``node`` and identifies; raises ConnectError. Cancelling it leaves nothing open."""
-    connection = Connection(node, options)
-    try:
-        async with asyncio.timeout(to_seconds(options.dial_timeout)):
-            await dial(node, lambda: connection, options)
-    except TimeoutError:
-        connection.close()
-        raise ConnectError(node, "connecting took too long") from None
-    except OSError as e:
-        # asyncio words a refused connection as its own call; the system's words say more
-        words = os.strerror(e.errno) if isinstance(e, ConnectionError) and e.errno else e.strerror
-        raise ConnectError(node, words or str(e)) from e
-    try:
-        answer = await connection.ask(Event.IDENTIFY, commands.encode_identify(options.identify()))
-        connection.agreement = Agreement.from_answer(answer)
-        if connection.agreement.auth_required:
-            raise AuthRequired(node, "nsqd requires AUTH, and no secret is configured")
-    except Refused as e:
-        connection.close()
-        kind = NotNsqd if e.refusal.code == "E_BAD_PROTOCOL" else IdentifyRejected
-        raise kind(node, e.refusal.text) from None
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+        unsent, now = self._transport.get_write_buffer_size(), self._loop.time()
+        look = watch.look(now, self._last_read, unsent, self._added)
+        self._unsent, self._added = unsent, 0
+        if look.stood_still and self._owner is not None:
+            self._owner.blocked_for(look.stood_still)
+        if look.fault:
+            self.abort(ConnectError(self.node, look.fault))
+        else:
+            self._look = self._loop.call_later(look.again, self._look_after, watch)

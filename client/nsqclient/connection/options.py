@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from dataclasses import dataclass, field
 
+from nsqclient.connection.compression import Compression, parse_compression
+from nsqclient.credentials import Secret, check_secret
 from nsqclient.discovery.dialing import parse_local_addr
 from nsqclient.durations import Seconds, to_ms, to_seconds, within
 from nsqclient.errors import ConfigError
 from nsqclient.limits import Limits
+from nsqclient.tls import Tls
 from nsqcore.version import suite_version
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Topology:
+    """Where a program runs: nsqds with the topology experiment prefer consumers of their own zone and region."""
+
+    region: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConnectionOptions:
     """What every connection asks of its nsqd, and how long it waits for it."""
 
-    heartbeat: Seconds = 30.0
-    """How often nsqd asks whether we are there: 1 to 60 seconds, and at most ``read_timeout``."""
+    tls: Tls | None = None
+    """Whether and how the connection is encrypted; None is in the clear."""
+    compress: str | None = None
+    """``snappy``, or ``deflate`` with a level from 1 (fast) to 9 (small): ``deflate:6``. A nsqd that refuses
+    it is not used, unless ``prefer:`` stands before it."""
+    auth: Secret | None = field(default=None, repr=False)
+    """The secret for a nsqd that wants one; or a function that returns it, called for each connection."""
+    topology: Topology | None = None
+    """Where this client runs, for nsqds that prefer consumers nearby."""
+    heartbeat: Seconds | None = 30.0
+    """How often nsqd asks whether we are there: 1 to 60 seconds, and at most ``read_timeout``. None (or -1)
+    is never: only for producers, as nsqd sends no messages to whom it can't ask."""
     msg_timeout: Seconds | None = None
     """How long a message may stay unanswered, 1 second to 15 minutes; None takes nsqd's default."""
     output_buffer_size: int = 16384
@@ -38,8 +60,11 @@ class ConnectionOptions:
     """For the TCP connection."""
     handshake_timeout: Seconds = 10.0
     """For each answer while a connection is being set up; a SUB may have to wait for nsqlookupd."""
-    read_timeout: Seconds = 60.0
-    """A connection on which nothing arrives for so long, not even heartbeats, is given up."""
+    read_timeout: Seconds | None = None
+    """A connection on which nothing arrives for so long, not even heartbeats, is given up; None is twice
+    ``heartbeat``."""
+    write_timeout: Seconds = 10.0
+    """A connection on which nsqd takes no byte for so long, while some wait to be sent, is given up."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -48,10 +73,17 @@ class ConnectionOptions:
                 parse_local_addr(self.local_addr)
             except ValueError as e:
                 raise ConfigError(f"local_addr: {e}") from None
-        within("read_timeout", self.read_timeout, 0.1)
-        heartbeat = within("heartbeat", self.heartbeat, 1, 60)
-        if heartbeat > to_seconds(self.read_timeout):
+        if self.read_timeout is not None:
+            within("read_timeout", self.read_timeout, 0.1)
+        if self.heartbeat is not None and self.heartbeat != -1:
+            within("heartbeat", self.heartbeat, 1, 60)
+        if self.read_timeout is not None and self.heartbeat_interval > to_seconds(self.read_timeout):
             raise ConfigError("heartbeat is longer than read_timeout: an idle connection would be given up")
+        within("write_timeout", self.write_timeout, 0.1)
+        if self.compress is not None:
+            parse_compression(self.compress)
+        if self.auth is not None:
+            check_secret("auth", self.auth)
         if self.msg_timeout is not None:
             within("msg_timeout", self.msg_timeout, 1, 900)
         if self.output_buffer_size != -1:
@@ -61,18 +93,51 @@ class ConnectionOptions:
         within("dial_timeout", self.dial_timeout, 0.001)
         within("handshake_timeout", self.handshake_timeout, 0.001)
 
+    @property
+    def heartbeat_interval(self) -> float:
+        """Seconds; ``inf`` without heartbeats."""
+        return math.inf if self.heartbeat is None or self.heartbeat == -1 else to_seconds(self.heartbeat)
+
+    @property
+    def longest_silence(self) -> float:
+        """Seconds; ``inf`` without heartbeats."""
+        return 2 * self.heartbeat_interval if self.read_timeout is None else to_seconds(self.read_timeout)
+
+    @property
+    def compression(self) -> Compression | None:
+        """What ``compress`` says."""
+        return None if self.compress is None else parse_compression(self.compress)
+
+    def check_for_consumer(self) -> None:
+        """Raises ConfigError for what nsqd lets producers do only."""
+        if self.heartbeat_interval == math.inf:
+            raise ConfigError("a consumer needs heartbeats: nsqd refuses SUB without")
+
     def identify(self) -> dict[str, object]:
         """The body of IDENTIFY; times are milliseconds, 0 stands for nsqd's default."""
         hostname = socket.gethostname() if self.hostname is None else self.hostname
         client_id = hostname.partition(".")[0] if self.client_id is None else self.client_id
-        return {
+        body: dict[str, object] = {
             "client_id": client_id,
             "hostname": hostname,
             "user_agent": f"nsqclient/{suite_version()}" if self.user_agent is None else self.user_agent,
             "feature_negotiation": True,
-            "heartbeat_interval": to_ms(self.heartbeat),
+            "heartbeat_interval": -1
+            if self.heartbeat is None or self.heartbeat == -1
+            else to_ms(self.heartbeat),
             "output_buffer_size": self.output_buffer_size,
             "output_buffer_timeout": to_ms(self.output_buffer_timeout),
             "sample_rate": self.sample_rate,
             "msg_timeout": 0 if self.msg_timeout is None else to_ms(self.msg_timeout),
         }
+        if self.tls is not None:
+            body["tls_v1"] = True
+        compression = self.compression
+        if compression is not None:
+            body[compression.kind] = True
+            if compression.kind == "deflate":
+                body["deflate_level"] = compression.level
+        if self.topology is not None:
+            body["topology_region"] = self.topology.region
+            body["topology_zone"] = self.topology.zone
+        return body

@@ -1,6 +1,7 @@
 """One connection's side of the protocol: what has been agreed, and what may be sent now. No I/O.
 
-Theory of operation: a connection opens, identifies itself, and may then publish. SUB turns it into a
+Theory of operation: a connection opens, identifies itself, adds the layers that were agreed, shows its
+secret if nsqd wants one, and may then publish. SUB turns it into a
 consumer's for good: nsqd accepts RDY, FIN, REQ and TOUCH only after it. CLS stops deliveries, while
 messages held may still be answered. After a fatal error frame nsqd reads nothing any more, whatever was
 sent; only the answers to FIN, REQ and TOUCH are errors that the connection survives.
@@ -21,6 +22,9 @@ class Phase(Enum):
     OPEN = "open"
     IDENTIFYING = "identifying"
     IDENTIFIED = "identified"
+    UPGRADING = "upgrading"
+    """A layer was added: TLS or compression, which nsqd confirms in it."""
+    AUTHENTICATING = "authenticating"
     SUBSCRIBING = "subscribing"
     SUBSCRIBED = "subscribed"
     CLOSING = "closing"
@@ -36,6 +40,9 @@ class Event(Enum):
     """
 
     IDENTIFY = "IDENTIFY"
+    TLS = "TLS"
+    COMPRESSION = "compression"
+    AUTH = "AUTH"
     PUB = "PUB"
     SUB = "SUB"
     RDY = "RDY"
@@ -48,7 +55,15 @@ class Event(Enum):
 _NEXT: dict[Phase, dict[Event, Phase]] = {
     Phase.OPEN: {Event.IDENTIFY: Phase.IDENTIFYING},
     Phase.IDENTIFYING: {Event.ANSWER: Phase.IDENTIFIED},
-    Phase.IDENTIFIED: {Event.PUB: Phase.IDENTIFIED, Event.SUB: Phase.SUBSCRIBING},
+    Phase.IDENTIFIED: {
+        Event.TLS: Phase.UPGRADING,
+        Event.COMPRESSION: Phase.UPGRADING,
+        Event.AUTH: Phase.AUTHENTICATING,
+        Event.PUB: Phase.IDENTIFIED,
+        Event.SUB: Phase.SUBSCRIBING,
+    },
+    Phase.UPGRADING: {Event.ANSWER: Phase.IDENTIFIED},
+    Phase.AUTHENTICATING: {Event.ANSWER: Phase.IDENTIFIED},
     Phase.SUBSCRIBING: {Event.ANSWER: Phase.SUBSCRIBED},
     Phase.SUBSCRIBED: {
         Event.RDY: Phase.SUBSCRIBED,
@@ -86,6 +101,13 @@ class Agreement:
     max_msg_timeout: float = 900.0
     """How long at most, with TOUCH."""
     auth_required: bool = False
+    tls: bool = False
+    snappy: bool = False
+    deflate: bool = False
+    deflate_level: int = 6
+    sample_rate: int = 0
+    max_msg_size: int | None = None
+    """Bytes; None where nsqd does not announce it, as the original does not."""
 
     @classmethod
     def from_answer(cls, data: bytes) -> Self:
@@ -97,12 +119,45 @@ class Agreement:
         if not isinstance(said, dict):
             return cls()
         rdy, lease, longest = (said.get(k) for k in ("max_rdy_count", "msg_timeout", "max_msg_timeout"))
+        level, sample, size = (said.get(k) for k in ("deflate_level", "sample_rate", "max_msg_size"))
         return cls(
             version=str(said.get("version", "")),
             max_rdy_count=rdy if isinstance(rdy, int) and rdy > 0 else cls().max_rdy_count,
             msg_timeout=lease / 1000 if isinstance(lease, int) and lease > 0 else cls().msg_timeout,
             max_msg_timeout=longest / 1000 if isinstance(longest, int) and longest > 0 else 900.0,
             auth_required=said.get("auth_required") is True,
+            tls=said.get("tls_v1") is True,
+            snappy=said.get("snappy") is True,
+            deflate=said.get("deflate") is True,
+            deflate_level=level if isinstance(level, int) and 1 <= level <= 9 else cls().deflate_level,
+            sample_rate=sample if isinstance(sample, int) else 0,
+            max_msg_size=size if isinstance(size, int) and size > 0 else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who nsqd takes us for, once it has accepted our secret."""
+
+    name: str = ""
+    url: str = ""
+    """Where the auth server says more about it."""
+    permission_count: int = 0
+
+    @classmethod
+    def from_answer(cls, data: bytes) -> Self:
+        """Reads the answer to AUTH."""
+        try:
+            said = json.loads(data)
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            return cls()
+        count = said.get("permission_count")
+        return cls(
+            str(said.get("identity", "")),
+            str(said.get("identity_url", "")),
+            count if isinstance(count, int) else 0,
         )
 
 
@@ -115,6 +170,11 @@ class Refusal(NamedTuple):
     """The whole of it, for people."""
     message_id: bytes
     """Which message a failed FIN, REQ or TOUCH was about; empty for other errors."""
+
+    @property
+    def about_auth(self) -> bool:
+        """Whether it is the secret that won't do, or what it permits."""
+        return self.code.startswith("E_AUTH_") or self.code == "E_UNAUTHORIZED"
 
     @property
     def fatal(self) -> bool:

@@ -178,7 +178,8 @@ class Consumer:
     async def __aenter__(self) -> Self:
         """Returns once a nsqd accepted the subscription, or none can at present.
 
-        Raises SubscribeRefused, IdentifyRejected or AuthRequired when every nsqd there is refuses.
+        Raises SubscribeRefused, IdentifyRejected, AuthRequired, AuthRejected, TlsRefused, TlsFailed or
+        CompressionRefused when every nsqd there is refuses.
         """
         await self._reception.open()
         return self

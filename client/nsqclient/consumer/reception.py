@@ -18,7 +18,15 @@ from nsqclient.consumer.workers import Workers
 from nsqclient.discovery.discovery import Discovery
 from nsqclient.discovery.nodes import Nodes
 from nsqclient.discovery.targets import Lookup, Nsqd
-from nsqclient.errors import AuthRequired, IdentifyRejected, SubscribeRefused
+from nsqclient.errors import (
+    AuthRejected,
+    AuthRequired,
+    CompressionRefused,
+    IdentifyRejected,
+    SubscribeRefused,
+    TlsFailed,
+    TlsRefused,
+)
 from nsqclient.lifecycle import Lifecycle
 from nsqclient.pauses import Chance, FullJitter
 from nsqclient.tasks import Tasks
@@ -30,7 +38,15 @@ CLOSE_WAIT_TIMEOUT = 1.0
 TURN = 0.01
 """Seconds that messages are handed out without letting the loop turn. A body that never waits would keep
 heartbeats and answers back until all that was received is worked on."""
-REFUSALS = (SubscribeRefused, IdentifyRejected, AuthRequired)
+REFUSALS = (
+    SubscribeRefused,
+    IdentifyRejected,
+    AuthRequired,
+    AuthRejected,
+    TlsRefused,
+    TlsFailed,
+    CompressionRefused,
+)
 """Failures that are a nsqd's answer to what we ask of it, not trouble on the way."""
 
 
@@ -52,6 +68,7 @@ class Reception:
         pace: FullJitter,
         chance: Chance,
     ) -> None:
+        options.check_for_consumer()
         self.topic = topic
         self.channel = channel
         self.counts = Counts()

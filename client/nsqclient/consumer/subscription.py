@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 from dataclasses import dataclass
 from typing import Protocol
 
 from nsqclient.checks import check_delay
-from nsqclient.connection.connection import Connection, Refused, open_connection
+from nsqclient.connection.connection import Connection, Refused
+from nsqclient.connection.opening import open_connection
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure, Reconnect
 from nsqclient.connection.state import Event, Refusal
@@ -24,6 +26,8 @@ from nsqclient.pauses import Chance, FullJitter
 from nsqclient.tasks import Tasks
 from nsqcore.wire import commands
 from nsqcore.wire.frames import CLOSE_WAIT
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -277,6 +281,10 @@ class Subscription:
 
     def writable(self) -> None:
         """Nothing waits for that: answers are few, as the messages held are."""
+
+    def blocked_for(self, seconds: float) -> None:
+        """The event loop stood still."""
+        log.warning("the event loop stood still for %.1f s; %s may end the connection", seconds, self.node)
 
     def lost(self, error: ConnectError) -> None:
         """The connection is gone; nsqd delivers again what is held."""

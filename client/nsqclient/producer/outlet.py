@@ -8,10 +8,12 @@ publish was certainly not stored.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import Protocol
 
-from nsqclient.connection.connection import Connection, open_connection
+from nsqclient.connection.connection import Connection
+from nsqclient.connection.opening import open_connection
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure, Reconnect
 from nsqclient.connection.state import Event, Refusal
@@ -21,6 +23,8 @@ from nsqclient.pauses import Chance, FullJitter
 from nsqclient.producer.pending import Pending
 from nsqclient.tasks import Tasks
 from nsqcore.wire.frames import OK
+
+log = logging.getLogger(__name__)
 
 
 class Fates(Protocol):
@@ -150,6 +154,10 @@ class Outlet:
     def writable(self) -> None:
         """There is room again."""
         self._fates.writable()
+
+    def blocked_for(self, seconds: float) -> None:
+        """The event loop stood still."""
+        log.warning("the event loop stood still for %.1f s; %s may end the connection", seconds, self.node)
 
     def lost(self, error: ConnectError) -> None:
         """The connection is gone."""

@@ -3,14 +3,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from pathlib import Path
 
 import pytest
 
 from nsqclient import AuthRequired, ConnectError, ConnectionOptions, IdentifyRejected, NotNsqd
 from nsqclient.connection import connection as connection_module
-from nsqclient.connection.connection import Connection, Refused, open_connection
+from nsqclient.connection import watch
+from nsqclient.connection.connection import Connection, Refused
+from nsqclient.connection.opening import open_connection
 from nsqclient.connection.state import Event, Refusal
+from nsqclient.connection.watch import Watch
 from nsqcore.wire import commands
 from nsqcore.wire.frames import MESSAGE, MESSAGE_HEAD, OK, RESPONSE, encode_frame
 from tests.support.fake_nsqd import FakeNsqd, Link, drop, refuse, silence
@@ -28,6 +32,7 @@ class Recorder:
         self.refusals: list[Refusal] = []
         self.errors: list[ConnectError] = []
         self.writables = 0
+        self.blocked: list[float] = []
         self.news = asyncio.Event()
 
     def messages_came(self, payloads: list[bytes]) -> None:
@@ -44,6 +49,10 @@ class Recorder:
 
     def writable(self) -> None:
         self.writables += 1
+        self.news.set()
+
+    def blocked_for(self, seconds: float) -> None:
+        self.blocked.append(seconds)
         self.news.set()
 
     def lost(self, error: ConnectError) -> None:
@@ -116,6 +125,12 @@ async def test_dialing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
     with pytest.raises(ConnectError, match="connecting took too long"):
         await open_connection("127.0.0.1:1", ConnectionOptions(dial_timeout=0.01))
+
+
+@pytest.mark.parametrize("node", ["a\0b:4150", f"{'x' * 80}.example:4150", "a..b:4150"])
+async def test_a_host_that_can_not_be_one_is_a_connect_error(node: str) -> None:
+    with pytest.raises(ConnectError):
+        await open_connection(node, OPTIONS)
 
 
 async def test_refused_options_are_told_apart() -> None:
@@ -289,34 +304,58 @@ async def test_the_end_of_the_connection_reaches_who_waits_for_an_answer() -> No
         assert connection.closed.is_set()
 
 
-async def test_silence_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "GRACE", 0.01)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is an end after 0.1 s, not counted in heartbeats."""
+
+    def quick(heartbeat: float, silence: float, stall: float, now: float) -> Watch:
+        return Watch(heartbeat, 0.1, stall, now)
+
+    monkeypatch.setattr(watch, "GRACE", 0.01)
+    monkeypatch.setattr(connection_module, "Watch", quick)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_silence_ends_the_connection() -> None:
     async with FakeNsqd() as nsqd:
-        connection, owner = await connect(nsqd)
-        connection._read_timeout = 0.05
-        connection._check_silence()
+        _, owner = await connect(nsqd)
         await owner.wait()
-        assert "nothing came for" in str(owner.errors[0])
+        assert "nothing came for 0.1" in str(owner.errors[0])
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_heartbeats_keep_the_connection() -> None:
     async with FakeNsqd() as nsqd:
         connection, _ = await connect(nsqd)
-        connection._last_read -= 1000
-        nsqd.link.heartbeat()
-        await nsqd.until(lambda: nsqd.link.nops == 1)
-        connection._check_silence(False)
+        for _ in range(30):
+            nsqd.link.heartbeat()
+            await asyncio.sleep(0.01)
+        await nsqd.until(lambda: nsqd.link.nops == 30)
         assert connection.alive
         await connection.end()
 
 
-async def test_a_loop_that_stood_still_does_not_count_as_silence() -> None:
+async def test_a_loop_that_stood_still_is_reported_and_does_not_count_as_silence() -> None:
     async with FakeNsqd() as nsqd:
-        connection, _ = await connect(nsqd)
-        connection._last_read -= 1000
-        connection._check_silence()
+        connection, owner = await connect(nsqd, ConnectionOptions(heartbeat=1))
+        nsqd.link.heartbeat()
+        time.sleep(2.1)  # noqa: ASYNC251 - that is what is tested
+        await nsqd.until(lambda: nsqd.link.nops == 1)
         assert connection.alive
+        [seconds] = owner.blocked
+        assert 1.8 < seconds < 2.5
         await connection.end()
+
+
+async def test_a_peer_that_takes_no_bytes_is_given_up() -> None:
+    async with FakeNsqd() as nsqd:
+        connection, owner = await connect(nsqd, ConnectionOptions(write_timeout=0.1))
+        nsqd.link.stop_reading()
+        for _ in range(16):
+            connection.send(commands.encode_pub("t", b"x" * (1 << 20)))
+        while not owner.errors:
+            await owner.wait()
+        assert "has taken no byte for 0.1 s" in str(owner.errors[0])
 
 
 async def test_attaching_to_a_dead_connection_says_why() -> None:
