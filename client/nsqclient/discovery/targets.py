@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit, urlunsplit
 
 from nsqclient.discovery.dialing import UNIX_PREFIX, Dialer
@@ -66,7 +67,16 @@ class Lookup(Dialer):
         return f"Lookup({', '.join(map(repr, self.lookup_urls))})"
 
 
-Target = Nsqd | Lookup | str | Iterable[str]
+@runtime_checkable
+class Standin(Protocol):
+    """What stands for a target, as the fake cluster of ``nsqclient.testing`` does."""
+
+    @property
+    def target(self) -> Nsqd | Lookup:
+        """What to connect to."""
+
+
+Target = Nsqd | Lookup | Standin | str | Iterable[str]
 """What a producer or consumer connects to; a plain string or several are nsqd addresses."""
 
 
@@ -74,6 +84,8 @@ def to_target(target: Target) -> Nsqd | Lookup:
     """Reads plain strings as nsqd addresses; raises ConfigError for what is not an address."""
     if isinstance(target, Nsqd | Lookup):
         return target
+    if isinstance(target, Standin):
+        return target.target
     return Nsqd(target) if isinstance(target, str) else Nsqd(*target)
 
 

@@ -56,6 +56,8 @@ class _LoopTime:
                 f"the clock of {kind}'s loop can't be moved; run tests on asyncio's loop"
             ) from None
         loop._clock_resolution = RESOLUTION  # noqa: SLF001
+        self._slow, loop.slow_callback_duration = loop.slow_callback_duration, inf
+        # a callback during which time is moved is not slow
 
     def time(self) -> float:
         return self.ahead if self.frozen else self.ahead + time.monotonic()
@@ -79,6 +81,7 @@ class _LoopTime:
     def let_go(self) -> None:
         self.set_frozen(False)
         self.loop._clock_resolution = self._resolution  # noqa: SLF001
+        self.loop.slow_callback_duration = self._slow
 
 
 _taken: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopTime] = WeakKeyDictionary()
