@@ -1,6 +1,7 @@
 """An asyncio client for NSQ: publish with :class:`Producer`, receive with :class:`Consumer`."""
 
 from nsqclient.connection.options import ConnectionOptions, Topology
+from nsqclient.connection.state import Agreement
 from nsqclient.consumer.consumer import Consumer, ConsumerStats
 from nsqclient.consumer.message import Message
 from nsqclient.consumer.options import Backoff, LinearRequeue
@@ -51,12 +52,15 @@ from nsqclient.errors import (
 )
 from nsqclient.limits import Limits
 from nsqclient.pauses import FullJitter
-from nsqclient.producer.options import RetryPolicy
-from nsqclient.producer.pending import Receipt
-from nsqclient.producer.producer import Producer, ProducerStats
+from nsqclient.producer.delivery import Delivery, Receipt
+from nsqclient.producer.dispatch import NodeState
+from nsqclient.producer.options import Batch, Node, RetryPolicy, Routing
+from nsqclient.producer.producer import ClosedSummary, Producer, ProducerStats
+from nsqclient.producer.reports import Report, Reports
 from nsqclient.tls import Tls
 
 __all__ = [
+    "Agreement",
     "AlreadySettled",
     "ApiBroken",
     "ApiError",
@@ -68,7 +72,9 @@ __all__ = [
     "AuthRequired",
     "Backlogged",
     "Backoff",
+    "Batch",
     "Closed",
+    "ClosedSummary",
     "CodecError",
     "CompressionRefused",
     "ConfigError",
@@ -79,6 +85,7 @@ __all__ = [
     "DeadlineExceeded",
     "DedupStoreFull",
     "DelayOutOfRange",
+    "Delivery",
     "EmptyMessage",
     "EnvelopeError",
     "FullJitter",
@@ -92,6 +99,8 @@ __all__ = [
     "Message",
     "MessageTooLarge",
     "NoNodes",
+    "Node",
+    "NodeState",
     "NotNsqd",
     "NsqError",
     "Nsqd",
@@ -105,7 +114,10 @@ __all__ = [
     "PublishUnknown",
     "Receipt",
     "RedisStore",
+    "Report",
+    "Reports",
     "RetryPolicy",
+    "Routing",
     "SettleError",
     "SubscribeRefused",
     "Tls",

@@ -102,7 +102,14 @@ class PublishError(NsqError):
     """A publish failed; :attr:`outcome` says whether the message can have been stored."""
 
     def __init__(
-        self, text: str, outcome: Outcome, *, code: str = "", node: str = "", attempts: int = 0
+        self,
+        text: str,
+        outcome: Outcome,
+        *,
+        code: str = "",
+        node: str = "",
+        attempts: int = 0,
+        acked_nodes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(text)
         self.outcome: Outcome = outcome
@@ -112,13 +119,23 @@ class PublishError(NsqError):
         """The nsqd that was asked last; empty when none was."""
         self.attempts = attempts
         """How often the message was written to a connection."""
+        self.acked_nodes = acked_nodes
+        """Where it is stored, of several copies that were too few; nothing can be withdrawn."""
 
 
 class _FixedOutcome(PublishError):
     fixed: ClassVar[Outcome]
 
-    def __init__(self, text: str, *, code: str = "", node: str = "", attempts: int = 0) -> None:
-        super().__init__(text, self.fixed, code=code, node=node, attempts=attempts)
+    def __init__(
+        self,
+        text: str,
+        *,
+        code: str = "",
+        node: str = "",
+        attempts: int = 0,
+        acked_nodes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(text, self.fixed, code=code, node=node, attempts=attempts, acked_nodes=acked_nodes)
 
 
 class PublishRejected(_FixedOutcome):

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import traceback
 import warnings
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Literal
 
 from nsqclient.errors import Closed
 
+_HERE = str(Path(__file__).parent) + os.sep
+
 Phase = Literal["new", "open", "closing", "closed"]
+
+
+def _debugging() -> bool:
+    """Whether asyncio's debug mode is on: in development mode, by the environment, or of the running loop."""
+    if sys.flags.dev_mode or os.environ.get("PYTHONASYNCIODEBUG"):
+        return True
+    try:
+        return asyncio.get_running_loop().get_debug()
+    except RuntimeError:
+        return False
+
+
+def _creation_site() -> str:
+    """Where the user's code made the object: the innermost line outside this library."""
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith(_HERE):
+            return f"; it was made in {frame.filename}, line {frame.lineno}"
+    return ""
 
 
 class Lifecycle:
@@ -18,13 +42,15 @@ class Lifecycle:
     def __init__(self, kind: str) -> None:
         """``kind`` names the object in texts."""
         self.phase: Phase = "new"
+        self._made_at = _creation_site() if _debugging() else ""
         self._kind = kind
         self._cause: BaseException | None = None
         self._closing: asyncio.Task[None] | None = None
 
     def __del__(self) -> None:
         if self.phase == "open":
-            warnings.warn(f"a {self._kind} was never closed", ResourceWarning, source=self, stacklevel=2)
+            text = f"a {self._kind} was never closed{self._made_at}"
+            warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
 
     def open(self) -> None:
         """Raises Closed unless it is new."""
@@ -32,9 +58,14 @@ class Lifecycle:
             raise Closed(f"this {self._kind} was used before; make a new one")
         self.phase = "open"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be used."""
+        return self.phase == "open" and self._cause is None
+
     def check_open(self) -> None:
         """Raises Closed, chained to the cause when it failed."""
-        if self.phase != "open" or self._cause is not None:
+        if not self.is_open:
             raise self.closed()
 
     def fail(self, cause: BaseException) -> Closed:

@@ -1,24 +1,25 @@
-"""The way of a publish: queued, written to a nsqd, answered; and sent again where that is safe."""
+"""The work behind a producer: what is taken, until when, and what becomes of it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from math import inf
+from typing import NamedTuple
 
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure
-from nsqclient.connection.state import Refusal
+from nsqclient.connection.state import Agreement, Refusal
 from nsqclient.discovery.discovery import Discovery
 from nsqclient.discovery.nodes import Nodes
 from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import (
-    Backlogged,
     Closed,
     ConnectError,
     NoNodes,
+    NsqError,
     Outcome,
     PublishError,
     PublishNotSent,
@@ -28,21 +29,27 @@ from nsqclient.errors import (
 )
 from nsqclient.lifecycle import Lifecycle
 from nsqclient.pauses import Chance
-from nsqclient.producer.deadlines import Deadlines
-from nsqclient.producer.options import RetryPolicy
+from nsqclient.producer.delivery import Receipt
+from nsqclient.producer.gathering import Gathering
+from nsqclient.producer.options import Batch, RetryPolicy, Routing
 from nsqclient.producer.outlet import Outlet
-from nsqclient.producer.pending import Pending, Receipt
+from nsqclient.producer.parcels import OVER, Fates, Parcel, Publish
+from nsqclient.producer.reports import Report, Ring
 from nsqclient.producer.room import Room
+from nsqclient.producer.routing import Router
+from nsqclient.producer.sending import Sending
 from nsqclient.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-CHUNK = 64 << 10
-"""Bytes per write and nsqd: small enough that a slow one is noticed before it has everything."""
+GRAIN = 1 / 64
+"""Seconds between two looks for what has run out of time: so late, at most, is a timeout noticed."""
 NODE_REASONS = frozenset({"E_PUB_FAILED", "E_DPUB_FAILED"})
 """The message was not stored for a reason of that nsqd (its disk, its shutdown): another may take it."""
 HALF_WAY = "E_MPUB_FAILED"
 """Some of the messages may be stored."""
+ONE_TO_BLAME = frozenset({"E_BAD_MESSAGE", "E_BAD_BODY"})
+"""One message of an MPUB may be why all were refused."""
 
 
 @dataclass(slots=True)
@@ -53,282 +60,478 @@ class Counts:
     rejected: int = 0
     not_sent: int = 0
     unknown: int = 0
+    unheard: int = 0
+    """Those failed ones for which nobody waited."""
 
     def failed(self, outcome: Outcome) -> None:
         """One more."""
         setattr(self, outcome, getattr(self, outcome) + 1)
 
 
-class Dispatch:
-    """The work behind a producer."""
+class NodeState(NamedTuple):
+    """A nsqd of a producer, as of now."""
 
-    def __init__(
-        self,
-        target: Nsqd | Lookup,
-        options: ConnectionOptions,
-        retry: RetryPolicy,
-        room: Room,
-        chance: Chance,
-    ) -> None:
-        self.counts = Counts()
-        self.life = Lifecycle("producer")
+    address: str
+    zone: str
+    region: str
+    connected: bool
+    pending: int
+    """Publishes written to it that have no answer yet."""
+    rtt: float | None
+    """Seconds from the write of a recent publish to its answer; None before the first."""
+    last_error: NsqError | None
+    """Why it could not be reached, or was lost, last."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What a producer was made with, checked."""
+
+    target: Nsqd | Lookup
+    options: ConnectionOptions
+    retry: RetryPolicy
+    routing: Routing
+    batch: Batch | None
+    reports: str
+    chance: Chance
+
+
+class _Flush(NamedTuple):
+    """Somebody who waits for what was pending at that time."""
+
+    pending: set[Publish]
+    over: asyncio.Event
+
+
+class Dispatch(Fates):
+    """Made when the producer is opened, within the loop."""
+
+    def __init__(self, settings: Settings, life: Lifecycle, room: Room, counts: Counts, ring: Ring) -> None:
+        self.counts = counts
         self.room = room
-        self._target = target
-        self._options = options
-        self._retry = retry
-        self._chance = chance
+        self.gathering: Gathering | None = None
+        self._settings = settings
+        self._life = life
+        self._ring = ring
+        self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(self._fail)
-        self._queue: OrderedDict[Pending, None] = OrderedDict()
-        self._deadlines: Deadlines[Pending] = Deadlines()
+        self._live: set[Publish] = set()
+        """What has a place in the room."""
+        self._flushes: list[_Flush] = []
+        self._redundant = settings.routing.copies > 1
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
-        self._pump_due = False
-        self._turn = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._last_failure: Failure | None = None
+        self._connects = asyncio.Event()
+        """Set anew at each connect and each failure to."""
         self._discovery: Discovery | None = None
-        self._nodes: Nodes[Outlet] = Nodes(self._outlet)
+        drop_after = settings.target.drop_missing_after if isinstance(settings.target, Lookup) else inf
+        self._nodes: Nodes[Outlet] = Nodes(self._outlet, drop_after)
+        self._sending = Sending(settings.routing, Router(settings.routing), self._outlets, self)
+        if settings.batch is not None:
+            limit = settings.options.limits.max_body_size
+            self.gathering = Gathering(settings.batch, limit, self._sending.add)
+
+    def _outlets(self) -> list[Outlet]:
+        return list(self._nodes.members.values())
 
     @property
     def connections(self) -> int:
         """How many nsqds are connected."""
         return sum(outlet.connected for outlet in self._nodes.members.values())
 
+    @property
+    def nodes(self) -> tuple[NodeState, ...]:
+        """All nsqds that are known."""
+        return tuple(
+            NodeState(o.address, o.zone, o.region, o.connected, o.pending, o.rtt, o.last_error)
+            for o in self._outlets()
+        )
+
     # ---- its life
 
     def open(self) -> None:
         """Begins to connect."""
-        self.life.open()
-        if isinstance(self._target, Lookup):
-            self._nodes = Nodes(self._outlet, self._target.drop_missing_after)
-            self._discovery = Discovery(self._target, None, self._found, self._chance)
+        target = self._settings.target
+        if isinstance(target, Lookup):
+            self._discovery = Discovery(target, None, self._found, self._settings.chance)
             self._tasks.start(self._discovery.run(), "nsqclient producer discovery")
         else:
-            self._found(frozenset(self._target.addresses), True)
+            self._found(frozenset(target.addresses), True)
 
     async def close(self, limit: float) -> None:
-        """Takes no more, waits up to ``limit`` seconds for what is pending, disconnects."""
-        await self.life.close(lambda: self._close(limit), self._idle.set)
-
-    async def _close(self, limit: float) -> None:
+        """Waits up to ``limit`` seconds for what is pending, disconnects."""
         self.room.refuse(Closed("the producer is closed"))
+        if self.gathering is not None:
+            self.gathering.flush()
         try:
             async with asyncio.timeout(limit):
                 await self._idle.wait()
         except TimeoutError:
             pass
         await self._tasks.stop()
-        self._give_up_pending("the producer was closed before nsqd answered")
+        for publish in list(self._live):
+            self._time_over(publish, self._closing_error(publish))
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.gather(*(outlet.end() for outlet in self._nodes.members.values()))
+        await asyncio.gather(*(outlet.end() for outlet in self._outlets()))
+        if self.counts.unheard:
+            log.warning(
+                "a producer was closed; %d messages that nobody waited for have failed or may have",
+                self.counts.unheard,
+            )
+
+    def hurry(self) -> None:
+        """Waits no longer for what is pending."""
+        self._idle.set()
 
     def _fail(self, error: BaseException) -> None:
         """A part of the producer died: whoever waits must know."""
         log.error("the producer failed", exc_info=error)
-        cause = self.life.fail(error)
+        cause = self._life.fail(error)
         self.room.refuse(cause)
-        for pending in [*self._written(), *self._queue]:
-            self._end(pending, cause)
-            self._unqueue(pending)
+        for publish in list(self._live):
+            self._time_over(publish, cause)
         self._idle.set()
+        self._connects.set()
 
-    # ---- the way of a publish
-
-    async def publish(self, topic: str, command: bytes, count: int, timeout: float) -> Receipt:
-        """Sends ``command`` with its ``count`` messages, and waits for its answer.
-
-        Raises PublishError, also when ``timeout`` seconds have passed, and Closed.
-        """
-        self.life.check_open()
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        deadline = now + timeout
-        if not self.room.take_nowait(len(command)):
-            try:
-                await self.room.take(len(command), deadline)
-            except Backlogged:
-                self.counts.not_sent += 1
-                raise
-        pending = Pending(topic, command, count, loop.create_future(), now)
-        pending.bucket = self._deadlines.add(pending, deadline)
-        if deadline < self._timer_at:
-            self._set_timer(deadline)
-        self._idle.clear()
-        self._queue[pending] = None
-        self._pump_soon()
+    async def flush(self) -> None:
+        """Waits until all that is pending now has an outcome."""
+        if self.gathering is not None:
+            self.gathering.flush()
+        if not self._live:
+            return
+        flush = _Flush(set(self._live), asyncio.Event())
+        self._flushes.append(flush)
         try:
-            return await pending.done
+            await flush.over.wait()
+        finally:
+            self._flushes.remove(flush)
+
+    async def check(self, limit: float) -> dict[str, Agreement]:
+        """Waits for a connect of each known nsqd; raises NoNodes when none is connected."""
+        try:
+            async with asyncio.timeout(limit):
+                while not self.connections or any(not (o.connected or o.tried) for o in self._outlets()):
+                    self._life.check_open()
+                    self._connects.clear()
+                    await self._connects.wait()
+        except TimeoutError:
+            pass
+        if not self.connections:
+            raise self._no_nodes()
+        return {o.address: o.connection.agreement for o in self._outlets() if o.connection and o.connected}
+
+    # ---- what is taken
+
+    async def wait_for_room(self, size: int, deadline: float) -> None:
+        """Takes a place for ``size`` bytes; raises Backlogged after ``deadline``, and Closed."""
+        try:
+            await self.room.take(size, deadline)
+        except PublishNotSent:
+            self.counts.not_sent += 1
+            raise
         except asyncio.CancelledError as e:
-            e.add_note(self._abandon(pending))
+            e.add_note("the publish was not sent")
+            raise
+        if not self._life.is_open:  # it was closed between the place and our turn
+            self.room.give_back(size, 1)
+            raise self._life.closed()
+
+    def take(self, publish: Publish) -> None:
+        """Sends it, for which a place was taken; what is taken in one turn of the loop leaves together."""
+        self._keep(publish)
+        if publish.loose and self.gathering is not None:
+            self.gathering.add(publish)
+        else:
+            self._sending.add(publish)
+
+    async def complete(self, publish: Publish) -> Receipt:
+        """The same, and waits for it."""
+        self._keep(publish)
+        if publish.loose and self.gathering is not None:
+            self.gathering.add(publish)
+        elif len(self._live) == 1:
+            self._sending.add_now(publish)  # nothing else is under way: no use in waiting for company
+        else:
+            self._sending.add(publish)
+        try:
+            return await publish
+        except asyncio.CancelledError as e:
+            e.add_note(self._abandon(publish))
             raise
 
-    def _pump_soon(self) -> None:
-        if not self._pump_due:
-            self._pump_due = True
-            asyncio.get_running_loop().call_soon(self._pump)
+    def _keep(self, publish: Publish) -> None:
+        """It is live until its outcome is known or its deadline passed."""
+        if not self._live:
+            self._idle.clear()
+        self._live.add(publish)
+        if publish.deadline < self._timer_at:
+            self._set_timer(publish.deadline)
 
-    def _pump(self) -> None:
-        """Deals what is queued to the nsqds that are ready, in turn; one write for each."""
-        self._pump_due = False
-        while self._queue:
-            ready = [outlet for outlet in self._nodes.members.values() if outlet.ready]
-            if not ready:
-                return
-            hands: list[list[Pending]] = [[] for _ in ready]
-            room = CHUNK * len(ready)
-            while self._queue and room > 0:
-                pending, _ = self._queue.popitem(last=False)
-                if pending.done.done():
-                    self._leave(pending)
-                    continue
-                room -= len(pending.command)
-                self._turn += 1
-                hands[self._turn % len(ready)].append(pending)
-            for outlet, hand in zip(ready, hands, strict=True):
-                if hand:
-                    outlet.write(hand)
-
-    def _resend(self, batch: list[Pending]) -> None:
-        """Puts them, oldest first, before all others."""
-        for pending in reversed(batch):
-            if pending.done.done():
-                self._leave(pending)
-            else:
-                self._queue[pending] = None
-                self._queue.move_to_end(pending, last=False)
-        self._pump_soon()
-
-    def _unqueue(self, pending: Pending) -> None:
-        """It is not to be sent, unless it was; the place of one that was stays taken until its answer."""
-        if pending in self._queue:
-            del self._queue[pending]
-            self._leave(pending)
-
-    def _leave(self, pending: Pending) -> None:
-        """It is neither queued nor written any more."""
-        self.room.give_back(len(pending.command))
-        self._deadlines.discard(pending, pending.bucket)
-        if not self.room.items:
-            self._idle.set()
-
-    def _end(self, pending: Pending, error: Exception) -> None:
-        """It failed; whether it has left is not touched."""
-        if not pending.done.done():
-            pending.done.set_exception(error)
-            self.counts.failed(error.outcome if isinstance(error, PublishError) else pending.outcome)
-
-    def _abandon(self, pending: Pending) -> str:
+    def _abandon(self, publish: Publish) -> str:
         """Its caller was cancelled; returns what can be said about it."""
-        self._unqueue(pending)
-        if pending.done.cancelled():
-            self.counts.failed(pending.outcome)
-            said = "was not sent" if pending.outcome == "not_sent" else "may be stored"
-        elif pending.done.exception() is None:
-            said = f"is stored by {pending.node}"
-        else:
-            said = f"failed: {pending.done.exception()}"
-        return f"the publish to topic {pending.topic} {said}"
+        what = f"the publish to topic {publish.topic}"
+        if publish.state == OVER:
+            if publish.error is None:
+                return f"{what} is stored by {', '.join(publish.acked_nodes)}"
+            return f"{what} failed: {publish.error}"
+        if publish.outcome == "not_sent":
+            publish.give_up()
+            self.counts.not_sent += 1
+            self._settle(publish)
+            self._release(publish)
+            self._sending.sweep(len(self._live))
+            return f"{what} was not sent"
+        publish.abandoned = True
+        return f"{what} may be stored; reports() will tell its outcome as abandoned"
+
+    # ---- its end
+
+    def stored(self, publish: Publish, now: float) -> None:
+        """It succeeded."""
+        publish.acked_at = now
+        self.counts.stored += 1
+        self._settle(publish)
+        if not publish.under_way:
+            self._release(publish)
+
+    def failed(self, publish: Publish, error: Exception) -> None:
+        """It failed for good."""
+        publish.error = error
+        self.counts.failed(error.outcome if isinstance(error, PublishError) else publish.outcome)
+        if publish.abandoned or (publish.submitted and not publish.waiters):
+            self.counts.unheard += 1
+        self._settle(publish)
+        if not publish.under_way:
+            self._release(publish)
+
+    def _settle(self, publish: Publish) -> None:
+        """Its outcome is known."""
+        publish.state = OVER
+        if publish.waiters is not None:
+            publish.wake()
+        if publish.submitted or publish.abandoned:
+            self._report(publish)
+
+    def _release(self, publish: Publish) -> None:
+        """Nothing of it is under way any more."""
+        publish.command = b""
+        self._live.discard(publish)
+        self.room.give_back(publish.size, 1)
+        self._left([publish])
+
+    def _left(self, publishes: list[Publish]) -> None:
+        """They are not pending any more."""
+        if not self._live:
+            self._idle.set()
+        for flush in self._flushes:
+            flush.pending.difference_update(publishes)
+            if not flush.pending:
+                flush.over.set()
+
+    def released(self, publish: Publish) -> None:
+        """The last of its copies has ended, after itself had."""
+        if publish in self._live:
+            self._release(publish)
+
+    def copy_ended(self, publish: Publish, error: PublishError | None, node: str) -> None:
+        """One of its copies ended after itself had."""
+        wanted = self._settings.reports
+        if wanted == "all" or (wanted == "errors" and error is not None):
+            receipt = publish.receipt() if error is None else None
+            self._ring.add(
+                Report(publish.topic, publish.note, publish.key, receipt, error, publish.abandoned, node)
+            )
+        if not publish.under_way:
+            self.released(publish)
+
+    def _report(self, publish: Publish) -> None:
+        wanted, error = self._settings.reports, publish.error
+        if wanted == "none" or (wanted == "errors" and error is None and not publish.abandoned):
+            return
+        if error is not None and not isinstance(error, NsqError):
+            return
+        receipt = publish.receipt() if error is None else None
+        self._ring.add(Report(publish.topic, publish.note, publish.key, receipt, error, publish.abandoned))
+
+    # ---- time
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = when
-        self._timer = asyncio.get_running_loop().call_at(when, self._deadline_passed)
+        self._timer = self._loop.call_at(when, self._deadline_passed)
 
     def _deadline_passed(self) -> None:
+        """Looks at everything: a timer per publish would cost more than the rest of its bookkeeping."""
         self._timer, self._timer_at = None, inf
-        for pending in self._deadlines.due(asyncio.get_running_loop().time()):
-            error = self._timeout_error(pending)
-            self._unqueue(pending)
-            self._end(pending, error)
-        following = self._deadlines.next_time()
-        if following is not None:
-            self._set_timer(following)
+        now = self._loop.time()
+        due = [publish for publish in self._live if publish.deadline <= now]
+        for publish in sorted(due, key=lambda publish: publish.deadline):
+            self._time_over(publish, self._timeout_error(publish))
+        if due:
+            self._sending.sweep(len(self._live))
+            for outlet in self._outlets():
+                outlet.check_silence()
+        if self._live:
+            first = min(publish.deadline for publish in self._live)
+            self._set_timer(max(first, now + GRAIN))
 
-    def _timeout_error(self, pending: Pending) -> PublishError:
-        if pending.outcome == "not_sent" and not self.connections:
-            why = f": {self._last_failure}" if self._last_failure else ""
-            error: PublishError = NoNodes(f"no nsqd of {self._target!r} is connected{why}")
-            error.__cause__ = self._last_failure
-            return error
-        told = "was not sent in time" if pending.outcome == "not_sent" else "got no answer in time"
+    def _time_over(self, publish: Publish, error: Exception) -> None:
+        """It fails, unless only some copies were still under way; nothing of it is sent any more."""
+        if publish.state == OVER:
+            nodes = publish.open_nodes
+            publish.give_up()
+            lost = error if isinstance(error, PublishError) else self._closing_error(publish)
+            self.copy_ended(publish, lost, nodes)
+            return
+        publish.give_up()
+        self.failed(publish, error)
+
+    def _timeout_error(self, publish: Publish) -> PublishError:
+        parcel, outcome = publish.carrier or publish, publish.outcome
+        if outcome == "not_sent" and (not self.connections or self._redundant):
+            return self._no_nodes()
+        told = "was not sent in time" if outcome == "not_sent" else "got no answer in time"
         return PublishTimeout(
-            f"the publish to topic {pending.topic} {told}",
-            pending.outcome,
-            node=pending.node,
-            attempts=pending.attempts,
+            f"the publish to topic {publish.topic} {told}",
+            outcome,
+            node=parcel.node,
+            attempts=parcel.attempts,
+            acked_nodes=publish.acked_nodes,
         )
 
-    def _written(self) -> list[Pending]:
-        return [p for outlet in self._nodes.members.values() for p in outlet.written]
+    def _no_nodes(self) -> NoNodes:
+        target, why = self._settings.target, f": {self._last_failure}" if self._last_failure else ""
+        if self.connections:
+            copies, there = self._settings.routing.copies, self.connections
+            return NoNodes(f"{copies} copies want as many nsqds of {target!r}, {there} are connected{why}")
+        error = NoNodes(f"no nsqd of {target!r} is connected{why}")
+        error.__cause__ = self._last_failure
+        return error
 
-    def _give_up_pending(self, why: str) -> None:
-        for pending in [*self._written(), *self._queue]:
-            text = f"the publish to topic {pending.topic}: {why}"
-            kind = PublishNotSent if pending.outcome == "not_sent" else PublishUnknown
-            self._end(pending, kind(text, node=pending.node, attempts=pending.attempts))
+    def _closing_error(self, publish: Publish) -> PublishError:
+        parcel = publish.carrier or publish
+        kind = PublishNotSent if publish.outcome == "not_sent" else PublishUnknown
+        return kind(
+            f"the publish to topic {publish.topic}: the producer was closed before nsqd answered",
+            node=parcel.node,
+            attempts=parcel.attempts,
+            acked_nodes=publish.acked_nodes,
+        )
 
     # ---- what outlets and discovery tell
 
     def _outlet(self, node: str) -> Outlet:
+        settings = self._settings
         return Outlet(
-            node, self._options, self._retry.backoff, self._chance, self, self._tasks, self._target.dial
+            node,
+            settings.options,
+            settings.retry.backoff,
+            settings.chance,
+            self,
+            self._tasks,
+            settings.target.dial,
         )
 
     def _found(self, named: frozenset[str], complete: bool) -> None:
-        self._nodes.found(named, complete, asyncio.get_running_loop().time())
+        self._nodes.found(named, complete, self._loop.time())
+        self._connects.set()
 
-    def acked(self, pending: Pending) -> None:
-        """nsqd has stored it."""
-        self._leave(pending)
-        self.counts.stored += 1
-        if not pending.done.done():
-            pending.done.set_result(pending.receipt(asyncio.get_running_loop().time()))
+    def acked(self, parcels: list[Parcel]) -> None:
+        """nsqd has stored them."""
+        now = self._loop.time()
+        live, room, quiet = self._live, 0, self._settings.reports != "all"
+        left: list[Publish] = []
+        for parcel in parcels:
+            if parcel.state == OVER:
+                continue
+            if type(parcel) is Publish and quiet and not parcel.abandoned:
+                # the common case, all of stored() in one piece: a third of the cost of an answer
+                parcel.acked_at = now
+                parcel.state = OVER
+                parcel.command = b""
+                live.discard(parcel)
+                left.append(parcel)
+                room += parcel.size
+                if parcel.waiters is not None:
+                    parcel.wake()
+            else:
+                parcel.acked(now, self)
+        if left:
+            self.counts.stored += len(left)
+            self.room.give_back(room, len(left))
+            self._left(left)
 
-    def refused(self, pending: Pending, refusal: Refusal) -> None:
+    def refused(self, parcel: Parcel, refusal: Refusal) -> None:
         """nsqd has refused it; for reasons of its own it may go elsewhere."""
-        if refusal.code == HALF_WAY:
-            self._unknown_fate(pending, refusal.text, refusal.code)
+        if parcel.state == OVER:
             return
-        pending.failures += 1
-        if refusal.code in NODE_REASONS and pending.failures < self._retry.attempts:
-            self._resend([pending])
+        code, retry = refusal.code, self._settings.retry
+        if code == HALF_WAY:
+            self._unknown_fate(parcel, refusal.text, code)
             return
-        self._leave(pending)
-        text, attempts = f"{pending.node}: {refusal.text}", pending.attempts
-        kind = PublishUnknown if pending.maybe_stored else PublishRejected
-        self._end(pending, kind(text, code=refusal.code, node=pending.node, attempts=attempts))
+        if code in ONE_TO_BLAME and not parcel.maybe_stored:
+            parts = parcel.parts()
+            if parts:
+                self._resend(list(parts))
+                return
+        parcel.failures += 1
+        if code in NODE_REASONS and parcel.failures < retry.attempts:
+            self._resend([parcel])
+            return
+        kind = PublishUnknown if parcel.maybe_stored else PublishRejected
+        text, node, attempts = f"{parcel.node}: {refusal.text}", parcel.node, parcel.attempts
+        parcel.fail(lambda: kind(text, code=code, node=node, attempts=attempts), self)
 
-    def unsent(self, pending: list[Pending]) -> None:
+    def unsent(self, parcels: list[Parcel]) -> None:
         """nsqd never looked at them."""
-        self._resend(pending)
+        self._resend(parcels)
 
-    def unanswered(self, pending: list[Pending], error: ConnectError) -> None:
+    def _resend(self, parcels: list[Parcel]) -> None:
+        """Sends them again, though not for a caller that was cancelled."""
+        wanted = [parcel for parcel in parcels if not parcel.drop_abandoned(partial(_dropped, parcel), self)]
+        self._sending.resend(wanted)
+
+    def unanswered(self, parcels: list[Parcel], error: ConnectError) -> None:
         """Their answers are lost."""
-        for one in reversed(pending):
-            self._unknown_fate(one, f"{error}; the answer was lost", "")
+        for parcel in reversed(parcels):
+            if parcel.state != OVER:
+                self._unknown_fate(parcel, f"{error}; the answer was lost", "")
 
-    def _unknown_fate(self, pending: Pending, why: str, code: str) -> None:
-        pending.maybe_stored = True
-        pending.failures += 1
-        if self._retry.on_unknown == "retry" and pending.failures < self._retry.attempts:
-            self._resend([pending])
+    def _unknown_fate(self, parcel: Parcel, why: str, code: str) -> None:
+        parcel.maybe_stored = True
+        parcel.failures += 1
+        retry = self._settings.retry
+        harmless = retry.on_unknown == "retry" or (retry.on_unknown == "auto" and parcel.keyed)
+        if harmless and parcel.failures < retry.attempts:
+            self._resend([parcel])
             return
-        self._leave(pending)
-        self._end(pending, PublishUnknown(why, code=code, node=pending.node, attempts=pending.attempts))
+        node, attempts = parcel.node, parcel.attempts
+        parcel.fail(lambda: PublishUnknown(why, code=code, node=node, attempts=attempts), self)
 
     def writable(self) -> None:
-        """An outlet takes publishes again."""
-        self._pump_soon()
+        """An outlet takes parcels again."""
+        self._sending.soon()
+        self._connects.set()
 
     def connect_failed(self, failure: Failure) -> None:
         """A nsqd could not be reached."""
         self._last_failure = failure
+        self._connects.set()
+        self._sending.soon()
         log.info("can't connect - %s", failure)
 
     def disconnected(self) -> None:
         """A connection was lost."""
         if self._discovery is not None:
             self._discovery.poll_soon()
+
+
+def _dropped(parcel: Parcel) -> PublishError:
+    kind = PublishUnknown if parcel.maybe_stored else PublishNotSent
+    text = f"the publish to topic {parcel.topic} was cancelled before a nsqd had confirmed it"
+    return kind(text, node=parcel.node, attempts=parcel.attempts)

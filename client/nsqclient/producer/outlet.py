@@ -1,8 +1,11 @@
-"""A producer's side of one nsqd: its connection, and the publishes written to it in order.
+"""A producer's side of one nsqd: its connection, and the parcels written to it in order.
 
 nsqd runs commands strictly in order and answers each, so the answers need no number: each belongs to the
-oldest publish without one. And it reads nothing after what it refuses, so everything behind a refused
-publish was certainly not stored.
+oldest parcel without one. And it reads nothing after what it refuses, so everything behind a refused
+parcel was certainly not stored.
+
+A nsqd that lost a connection, refused for reasons of its own, or let a publish run out of time is not
+trusted at once: it takes one parcel, and others only when that one is answered.
 """
 
 from __future__ import annotations
@@ -20,30 +23,33 @@ from nsqclient.connection.state import Event, Refusal
 from nsqclient.discovery.dialing import Dial, dial_directly
 from nsqclient.errors import ConnectError, NotNsqd
 from nsqclient.pauses import Chance, FullJitter
-from nsqclient.producer.pending import Pending
+from nsqclient.producer.parcels import OVER, Parcel
 from nsqclient.tasks import Tasks
 from nsqcore.wire.frames import OK
 
 log = logging.getLogger(__name__)
 
+SILENCE_LIMIT = 10.0
+"""Seconds without an answer, after a publish ran out of time, until a connection is given up."""
 
-class Fates(Protocol):
-    """Who hears what became of publishes; a producer."""
 
-    def acked(self, pending: Pending) -> None:
-        """nsqd has stored it."""
+class Office(Protocol):
+    """Who hears what became of parcels; a producer."""
 
-    def refused(self, pending: Pending, refusal: Refusal) -> None:
+    def acked(self, parcels: list[Parcel]) -> None:
+        """nsqd has stored them. Oldest first."""
+
+    def refused(self, parcel: Parcel, refusal: Refusal) -> None:
         """nsqd has refused it."""
 
-    def unsent(self, pending: list[Pending]) -> None:
+    def unsent(self, parcels: list[Parcel]) -> None:
         """Written in vain: nsqd certainly never looked at them. Oldest first."""
 
-    def unanswered(self, pending: list[Pending], error: ConnectError) -> None:
+    def unanswered(self, parcels: list[Parcel], error: ConnectError) -> None:
         """Written, and the answers lost. Oldest first."""
 
     def writable(self) -> None:
-        """An outlet takes publishes again."""
+        """An outlet takes parcels again."""
 
     def connect_failed(self, failure: Failure) -> None:
         """A nsqd could not be reached."""
@@ -57,24 +63,40 @@ class Outlet:
 
     def __init__(
         self,
-        node: str,
+        address: str,
         options: ConnectionOptions,
         pace: FullJitter,
         chance: Chance,
-        fates: Fates,
+        office: Office,
         tasks: Tasks,
         dial: Dial = dial_directly,
+        zone: str = "",
+        region: str = "",
     ) -> None:
-        self.node = node
+        self.address = address
+        self.zone = zone
+        self.region = region
         self.connection: Connection | None = None
+        self.written: deque[Parcel] = deque()
+        """Parcels without an answer, oldest first."""
+        self.probing = False
+        """It must answer one parcel before it gets others."""
+        self.tried = False
+        """Whether a connect has failed since it was last connected."""
+        self.rtt: float | None = None
+        self.last_error: ConnectError | None = None
         self._options = options
-        self._fates = fates
-        self._tasks = tasks
+        self._office = office
         self._dial = dial
-        self.written: deque[Pending] = deque()
-        """Publishes without an answer, oldest first."""
-        self._reconnect = Reconnect(self._connect, fates.connect_failed, pace, chance)
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._reconnect = Reconnect(self._connect, self._connect_failed, pace, chance)
         self._task: asyncio.Task[object] | None = None
+        self._silence: asyncio.TimerHandle | None = None
+        self._sent = 0
+        self._answered = 0
+        self._timed = 0
+        self._timed_at = 0.0
 
     @property
     def connected(self) -> bool:
@@ -83,12 +105,29 @@ class Outlet:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes publishes now."""
-        return self.connection is not None and self.connection.alive and not self.connection.blocked
+        """Whether it takes parcels now; one at most while :attr:`probing`."""
+        connection = self.connection
+        return (
+            connection is not None
+            and connection.alive
+            and not connection.blocked
+            and self._silence is None
+            and not (self.probing and self.written)
+        )
+
+    @property
+    def hopeful(self) -> bool:
+        """Whether it is worth waiting for: it is connected and answers, or nothing has failed yet."""
+        return self._silence is None if self.connected else not self.tried
+
+    @property
+    def pending(self) -> int:
+        """How many parcels have no answer."""
+        return len(self.written)
 
     def start(self) -> None:
         """Connects, and again whenever the connection is lost."""
-        self._task = self._tasks.start(self._reconnect.run(), f"nsqclient producer {self.node}")
+        self._task = self._tasks.start(self._reconnect.run(), f"nsqclient producer {self.address}")
 
     def stop(self) -> None:
         """Connects no more."""
@@ -99,30 +138,60 @@ class Outlet:
         """Tries to connect now."""
         self._reconnect.hurry()
 
-    def write(self, batch: list[Pending]) -> None:
+    def write(self, parcels: list[Parcel]) -> None:
         """Sends them in one write; only while :attr:`ready`."""
         connection = self.connection
         assert connection is not None
         connection.advance(Event.PUB)
-        for pending in batch:
-            pending.node = self.node
-            pending.attempts += 1
-            pending.on_wire = True
-            connection.send(pending.command)
-        self.written.extend(batch)
+        address = self.address
+        for parcel in parcels:
+            parcel.node = address
+            parcel.attempts += 1
+            parcel.on_wire = True
+        self.written.extend(parcels)
+        if self._timed <= self._answered:
+            self._timed = self._sent + 1
+            self._timed_at = self._loop.time()
+        self._sent += len(parcels)
+        connection.send(
+            parcels[0].command if len(parcels) == 1 else b"".join([parcel.command for parcel in parcels])
+        )
         connection.flush()
+
+    def check_silence(self) -> None:
+        """Passes it over while its oldest parcel has run out of time, and gives it up after a while."""
+        if self._silence is None and self.written and self.written[0].state == OVER:
+            self._silence = self._loop.call_later(SILENCE_LIMIT, self._silent)
 
     async def end(self) -> None:
         """Ends the connection; what has no answer by now will have none."""
+        self._heard()
         if self.connection is not None:
             await self.connection.end()
 
     async def _connect(self) -> Connection:
-        connection = await open_connection(self.node, self._options, self._dial)
+        connection = await open_connection(self.address, self._options, self._dial)
         connection.attach(self)
         self.connection = connection
-        self._fates.writable()
+        self.tried = False
+        self._office.writable()
         return connection
+
+    def _connect_failed(self, failure: Failure) -> None:
+        self.tried = True
+        if isinstance(failure, ConnectError):
+            self.last_error = failure
+        self._office.connect_failed(failure)
+
+    def _heard(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    def _silent(self) -> None:
+        self._silence = None
+        if self.connection is not None:
+            self.connection.abort(ConnectError(self.address, "it answers no publish"))
 
     # ---- called by the connection
 
@@ -131,40 +200,67 @@ class Outlet:
         raise AssertionError(f"{len(payloads)} messages on a producer's connection")
 
     def answered(self, data: bytes) -> None:
-        """The oldest publish is stored."""
-        if data == OK and self.written:
-            pending = self.written.popleft()
-            pending.on_wire = False
-            self._fates.acked(pending)
+        """The oldest parcel is stored."""
+        if data == OK:
+            self.acknowledged(1)
         elif self.connection is not None:
-            self.connection.abort(NotNsqd(self.node, f"unexpected answer {data[:32]!r}"))
+            self.connection.abort(NotNsqd(self.address, f"unexpected answer {data[:32]!r}"))
+
+    def acknowledged(self, count: int) -> None:
+        """So many of the oldest parcels are stored."""
+        written = self.written
+        if count > len(written):
+            assert self.connection is not None
+            self.connection.abort(NotNsqd(self.address, f"{count} answers to {len(written)} publishes"))
+            return
+        if count == len(written):
+            parcels = list(written)
+            written.clear()
+        else:
+            parcels = [written.popleft() for _ in range(count)]
+        self._answered += count
+        if self._answered >= self._timed > self._answered - count:
+            self.rtt = self._loop.time() - self._timed_at
+        resumed = self.probing or self._silence is not None
+        self.probing = False
+        self._heard()
+        self._office.acked(parcels)
+        if resumed:
+            self.check_silence()
+            self._office.writable()
 
     def refused(self, refusal: Refusal) -> None:
-        """The oldest publish is refused, and the ones behind it were not read."""
-        written = list(self.written)
-        self.written.clear()
-        for pending in written:
-            pending.on_wire = False
-        self._fates.unsent(written[1:])
+        """The oldest parcel is refused, and the ones behind it were not read."""
+        error = ConnectError(self.address, refusal.text)
+        written = self._take_all()
+        self.last_error = error
+        self._office.unsent(written[1:])
         if written:
-            self._fates.refused(written[0], refusal)
+            self._office.refused(written[0], refusal)
         if self.connection is not None:
-            self.connection.abort(ConnectError(self.node, refusal.text))
+            self.connection.abort(error)
 
     def writable(self) -> None:
         """There is room again."""
-        self._fates.writable()
+        self._office.writable()
 
     def blocked_for(self, seconds: float) -> None:
         """The event loop stood still."""
-        log.warning("the event loop stood still for %.1f s; %s may end the connection", seconds, self.node)
+        log.warning("the event loop stood still for %.1f s; %s may end the connection", seconds, self.address)
 
     def lost(self, error: ConnectError) -> None:
         """The connection is gone."""
         self.connection = None
+        self.last_error = error
+        self._office.unanswered(self._take_all(), error)
+        self._office.disconnected()
+
+    def _take_all(self) -> list[Parcel]:
         written = list(self.written)
         self.written.clear()
-        for pending in written:
-            pending.on_wire = False
-        self._fates.unanswered(written, error)
-        self._fates.disconnected()
+        for parcel in written:
+            parcel.on_wire = False
+        self._answered = self._timed = self._sent
+        self.probing = True
+        self._heard()
+        return written

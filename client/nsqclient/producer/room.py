@@ -18,6 +18,12 @@ class Room:
         self._max_bytes = max_bytes
         self._waiting: OrderedDict[asyncio.Future[None], int] = OrderedDict()
 
+    def __str__(self) -> str:
+        return (
+            f"{self.items} publishes of {self.bytes} bytes are pending, "
+            f"max_pending is {self._max_items}, max_pending_bytes {self._max_bytes}"
+        )
+
     def take_nowait(self, size: int) -> bool:
         """Takes a place if there is one and nobody waits for it."""
         if self._waiting or not self._fits(size):
@@ -42,14 +48,12 @@ class Room:
             else:
                 self._admit()  # a smaller one behind may fit
             if isinstance(e, TimeoutError):
-                raise Backlogged(
-                    f"{self.items} publishes of {self.bytes} bytes are pending, and no room came in time"
-                ) from None
+                raise Backlogged(f"no room came in time: {self}") from None
             raise
 
-    def give_back(self, size: int) -> None:
-        """The place is free."""
-        self.items -= 1
+    def give_back(self, size: int, items: int = 1) -> None:
+        """The places of so many ``items``, ``size`` bytes together, are free."""
+        self.items -= items
         self.bytes -= size
         if self._waiting:
             self._admit()

@@ -19,7 +19,7 @@ from nsqclient import (
     PublishUnknown,
     RetryPolicy,
 )
-from nsqclient.producer.pending import Pending
+from nsqclient.producer.parcels import Parcel
 from tests.nsqclient.producers import QUICK, start, until
 from tests.support.fake_lookupd import FakeLookupd
 from tests.support.fake_nsqd import FakeNsqd, drop, refuse, silence
@@ -82,13 +82,16 @@ async def test_no_answer_in_time_is_a_timeout_with_an_unknown_outcome() -> None:
             await producer.publish("t", b"1", timeout=0.05)
         assert isinstance(caught.value, TimeoutError)
         assert (caught.value.outcome, caught.value.node) == ("unknown", nsqd.address)
-        assert producer.stats.pending == 1, "its answer may still come"
-        # the late answer belongs to the first, and the second waits for its own
+        assert producer.stats.pending == 0
+        # the late answer belongs to the first, and until it comes the nsqd is passed over
         second = start(producer, b"2")[0]
         nsqd.script("PUB", silence)
-        await nsqd.expect("IDENTIFY", "PUB t 1", "PUB t 2")
+        await nsqd.expect("IDENTIFY", "PUB t 1")
+        nsqd.link.heartbeat()
+        await nsqd.until(lambda: nsqd.link.nops == 1)
+        nsqd.nothing_more()
         nsqd.link.ok()
-        await until(lambda: producer.stats.pending == 1)
+        await nsqd.expect("PUB t 2")
         assert not second.done()
         nsqd.link.ok()
         await second
@@ -165,13 +168,14 @@ async def test_bytes_are_limited_too() -> None:
 
 async def test_a_publish_cancelled_before_it_was_written_is_not_sent() -> None:
     async with FakeNsqd() as nsqd, Producer(nsqd.address) as producer:
-        await producer.publish("t", b"1")
-        task = asyncio.create_task(producer.publish("t", b"2"))
+        await until(lambda: producer.stats.connections == 1)
+        (first, task) = start(producer, b"1", b"2")
         await asyncio.sleep(0)  # it is queued, and would be written in the next turn
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
         assert caught.value.__notes__ == ["the publish to topic t was not sent"]
+        await first
         await producer.publish("t", b"3")
         await nsqd.expect("IDENTIFY", "PUB t 1", "PUB t 3")
         assert producer.stats.not_sent == 1
@@ -216,10 +220,11 @@ async def test_a_publish_cancelled_as_its_answer_comes_says_that_it_is_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with FakeNsqd() as nsqd, Producer(nsqd.address) as producer:
+        assert producer._dispatch is not None
         acked = producer._dispatch.acked
 
-        def acked_and_cancelled(pending: Pending) -> None:
-            acked(pending)
+        def acked_and_cancelled(parcels: list[Parcel]) -> None:
+            acked(parcels)
             task.cancel()
 
         monkeypatch.setattr(producer._dispatch, "acked", acked_and_cancelled)
