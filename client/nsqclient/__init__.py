@@ -1,5 +1,7 @@
 """An asyncio client for NSQ: publish with :class:`Producer`, receive with :class:`Consumer`."""
 
+from nsqclient.app.app import App
+from nsqclient.app.router import Router
 from nsqclient.connection.options import ConnectionOptions, Topology
 from nsqclient.connection.state import Agreement
 from nsqclient.consumer.consumer import Consumer, ConsumerStats
@@ -68,6 +70,7 @@ __all__ = [
     "ApiRefused",
     "ApiTimeout",
     "ApiUnreachable",
+    "App",
     "AuthRejected",
     "AuthRequired",
     "Backlogged",
@@ -117,6 +120,7 @@ __all__ = [
     "Report",
     "Reports",
     "RetryPolicy",
+    "Router",
     "Routing",
     "SettleError",
     "SubscribeRefused",
