@@ -19,7 +19,7 @@ def test_a_handler_is_still_the_function() -> None:
         return 2 * number
 
     assert double(4) == 8
-    assert (double.__name__, double.__doc__) == ("double", "Twice.")
+    assert (double.__wrapped__.__name__, double.__doc__) == ("double", "Twice.")
     assert "double" in repr(double)
 
 
