@@ -5,6 +5,7 @@ from nsqclient.testing.clock import Clock, LoopNeverRests
 from nsqclient.testing.cluster import FakeCluster
 from nsqclient.testing.lookup import FakeLookup
 from nsqclient.testing.node import FakeNode
+from nsqclient.testing.process import NsqdProcess, find_nsqd
 from nsqclient.testing.proxy import FaultyProxy
 from nsqclient.testing.record import Commands
 
@@ -18,4 +19,6 @@ __all__ = [
     "FaultyProxy",
     "LoopNeverRests",
     "NodeOptions",
+    "NsqdProcess",
+    "find_nsqd",
 ]
