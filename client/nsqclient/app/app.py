@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from nsqclient.app.calls import make_call
+from nsqclient.app.calls import Watch, make_call
 from nsqclient.app.health import Health
 from nsqclient.app.hooks import Hooks
 from nsqclient.app.route import Route
@@ -17,11 +17,15 @@ from nsqclient.connection.options import ConnectionOptions
 from nsqclient.consumer.consumer import Consumer
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
-from nsqclient.discovery.targets import Lookup, Nsqd, Target, to_target
+from nsqclient.discovery.targets import Standin, Target, to_target
 from nsqclient.durations import Seconds, to_seconds, within
 from nsqclient.errors import Closed, ConfigError
 from nsqclient.producer.options import RetryPolicy
 from nsqclient.producer.producer import Producer
+
+if TYPE_CHECKING:
+    from nsqclient.app.trial import Trial
+    from nsqclient.testing import FakeCluster
 
 DRAIN_ON_ERROR = 5.0
 """Seconds for handlers under way when the block of an app is left by an exception."""
@@ -62,7 +66,7 @@ class App(Router):
         on when the app ends.
         """
         super().__init__()
-        self._target = to_target(target)
+        self._target = target if isinstance(target, Standin) else to_target(target)
         self._options = options
         self._codec = codec
         self._producer_settings: Mapping[str, Any] = {"retry": retry, "timeout": publish_timeout}
@@ -135,7 +139,7 @@ class App(Router):
         Raises ConfigError without handlers, what a hook raises, and what :class:`Consumer` raises when all
         nsqds refuse a subscription. Then everything that was opened is closed again.
         """
-        await self._open(self._make_session(self._target))
+        await self._open(self._target, None)
         return self
 
     async def __aexit__(
@@ -176,42 +180,53 @@ class App(Router):
         """
         serve(self, self._grace if grace is None else to_seconds(grace))
 
-    async def _open(self, session: Session) -> None:
+    def test(self, cluster: FakeCluster | None = None) -> Trial:
+        """Runs the app's handlers on nsqds in memory; see :class:`Trial`, which it returns.
+
+        ``cluster`` is for tests that need more than one plain node.
+        """
+        from nsqclient.app.trial import Trial  # nobody but tests pays for it
+
+        return Trial(self._open, self.close, self._codec, cluster)
+
+    async def _open(self, target: Target, watch: Watch | None) -> Session:
         if self._session is not None:
             raise Closed("the app is open already")
-        self._session = session
+        session = self._session = self._make_session(target, watch)
         try:
             await session.open()
         except BaseException:
             self._session = None
             raise
+        return session
 
-    def _make_session(self, target: Nsqd | Lookup) -> Session:
+    def _make_session(self, target: Target, watch: Watch | None) -> Session:
         routes = self.routes
         if not routes:
             raise ConfigError("the app has no handlers; register some with @app.on, or include a Router")
         for number, route in enumerate(routes):
             check_different(route, routes[:number])
+            route.handler.calls.clear()
         producer = Producer(target, options=self._options, **self._producer_settings)
 
         async def publish(topic: str, value: object) -> object:
             return await producer.publish(topic, self._codec.encode(value))
 
-        consumers = [(route, self._make_consumer(route, target)) for route in routes]
         hooks = (self.on_startup, self.after_startup, self.on_shutdown, self.after_shutdown)
         return Session(
             producer,
-            consumers,
-            lambda route: make_call(route, self._codec, publish),
+            [(route, self._make_consumer(route, target, in_test=watch is not None)) for route in routes],
+            lambda route: make_call(route, self._codec, publish, watch),
             {each.name: each for each in hooks},
         )
 
-    def _make_consumer(self, route: Route, target: Nsqd | Lookup) -> Consumer:
+    def _make_consumer(self, route: Route, target: Target, *, in_test: bool) -> Consumer:
+        settings = {**route.settings, "backoff": None} if in_test else route.settings
         return Consumer(
             route.topic,
             route.channel,
             target,
             options=self._options,
             max_in_flight=route.max_in_flight,
-            **route.settings,
+            **settings,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
+from nsqclient.app.handler import Handler
 from nsqclient.app.route import Route
 from nsqclient.consumer.message import Message
 from nsqclient.content.codecs import Codec
@@ -12,18 +14,40 @@ Handle = Callable[[Message], Awaitable[object]]
 Publish = Callable[[str, object], Awaitable[object]]
 
 
-def make_call(route: Route, codec: Codec, publish: Publish) -> Handle:
+class Watch(Protocol):
+    """Who is told of calls, in tests."""
+
+    def called(self, handler: Handler[..., Any], payload: object) -> None:
+        """A handler is about to be called."""
+
+    def failed(self, error: Exception) -> None:
+        """A call, what came before it, or the publish of its result raised."""
+
+
+def make_call(route: Route, codec: Codec, publish: Publish, watch: Watch | None) -> Handle:
     """What a consumer runs for the route's handler."""
-    function, signature = route.handler.__wrapped__, route.signature
-    topics = route.handler.publishes
+    handler, signature = route.handler, route.signature
 
     async def call(message: Message) -> object:
         payload = None if signature.payload is None else codec.decode(message.body, signature.payload)
         args, named = signature.arguments(payload, message)
-        value = await function(*args, **named)
+        if watch is not None:
+            watch.called(handler, message.body if signature.payload is None else payload)
+        value = await handler.__wrapped__(*args, **named)
         if value is not None:
-            for topic in topics:
+            for topic in handler.publishes:
                 await publish(topic, value)
         return value
 
-    return call
+    return call if watch is None else _watched(call, watch)
+
+
+def _watched(call: Handle, watch: Watch) -> Handle:
+    async def watched(message: Message) -> object:
+        try:
+            return await call(message)
+        except Exception as e:
+            watch.failed(e)
+            raise
+
+    return watched
