@@ -7,11 +7,12 @@ publisher does not matter, only those of nsqd and the consumer, for which there 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from nsqclient.content.outgoing import Outgoing
-from nsqclient.content.scope import DEADLINE, received_scope, surroundings
+from nsqclient.content.scope import DEADLINE, NOWHERE, Surroundings, received_scope, surroundings
 from nsqclient.durations import to_seconds
 from nsqclient.errors import ConfigError
 
@@ -105,10 +106,30 @@ class Received:
         """Whether the deadline has passed, at these Unix seconds."""
         return self.expires_at is not None and wall > self.expires_at
 
+    def deadline(self, now: float, wall: float) -> float | None:
+        """When it expires on the event loop's clock; given is one moment there and in Unix seconds."""
+        return None if self.expires_at is None else now + (self.expires_at - wall)
+
     def scope(self, now: float, wall: float) -> received_scope:
-        """The scope for working on it; the same moment on the loop's clock and in Unix seconds."""
-        deadline = None if self.expires_at is None else now + (self.expires_at - wall)
-        return received_scope(deadline, self.values)
+        """The scope for working on it, which enforces the deadline; for code that nothing else limits."""
+        return received_scope(self.deadline(now, wall), self.values)
+
+
+NOTHING = Received()
+
+
+def handling_context(brought: Received = NOTHING, deadline: float | None = None) -> Context:
+    """A copy of the current context for working on one message: its sender's scope, and no other.
+
+    For whoever enforces the ``deadline`` (on the event loop's clock) himself. What is published inside carries
+    the values that are declared here and the deadline on, where the producer can send headers.
+    """
+    context = copy_context()
+    state = NOWHERE  # this very object tells publishes that there is nothing to think of
+    if brought.values or deadline is not None:
+        state = Surroundings(deadline, brought.values, deadline is not None)
+    context.run(surroundings.set, state)
+    return context
 
 
 def read(headers: Mapping[str, str], timestamp_ns: int, tolerance: float = TOLERANCE) -> Received:

@@ -36,6 +36,7 @@ class Surroundings:
 DEADLINE = ""
 """Stands for the deadline among names of values."""
 NOWHERE = Surroundings()
+"""Outside of all scopes."""
 surroundings: ContextVar[Surroundings] = ContextVar("nsqclient.scope", default=NOWHERE)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nsqclient import ConfigError, DeadlineExceeded, Outgoing, propagate, scope
 from nsqclient.content import propagation
-from nsqclient.content.propagation import Received, deadline_header, insists, read, stamp
+from nsqclient.content.propagation import Received, deadline_header, handling_context, insists, read, stamp
 
 
 @pytest.fixture(autouse=True)
@@ -117,3 +117,13 @@ async def test_the_received_deadline_is_enforced() -> None:
     with pytest.raises(DeadlineExceeded):
         async with Received({}, 1000.01).scope(loop.time(), 1000.0):
             await asyncio.Event().wait()
+
+
+async def test_the_context_of_a_handler_has_its_messages_scope_and_no_other() -> None:
+    async with scope(user="mine", timeout=60):
+        context = handling_context(Received({"tenant": "acme"}), 5.0)
+        assert context.run(scope.get, "tenant") == "acme"
+        assert context.run(scope.get, "user") is None
+        assert context.run(scope.deadline) == 5.0
+        assert handling_context().run(scope.deadline) is None
+        assert scope.get("user") == "mine"
