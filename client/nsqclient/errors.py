@@ -25,11 +25,16 @@
     ├─ HandlerTimeout(TimeoutError)
     └─ Closed
 
+    Control                    Retry  Drop  DeadLetter
+
+A Control is no error but an answer to a message, given by raising it.
+
 A ConfigError is the caller's to mend, a ConnectError or a refusal the peer's doing.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import ClassVar, Literal
 
 Outcome = Literal["rejected", "not_sent", "unknown"]
@@ -242,3 +247,34 @@ class HandlerTimeout(NsqError, TimeoutError):
 
 class Closed(NsqError):
     """The producer or consumer is closed. When it failed, the cause is chained as ``__cause__``."""
+
+
+class Control(Exception):
+    """An answer to a message, raised by its handler or inside ``async with message:``."""
+
+
+class Retry(Control):
+    """The message is to come again, as after :meth:`Message.requeue`."""
+
+    def __init__(
+        self, reason: str = "", *, after: float | timedelta | None = None, backoff: bool = True
+    ) -> None:
+        super().__init__(reason)
+        self.after = after
+        """Seconds until then; None leaves it to the consumer's policy."""
+        self.backoff = backoff
+        """Whether it counts as a failure: the consumer slows down, and gives up after the last attempt."""
+
+
+class Drop(Control):
+    """The message is of no use: it is finished."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+
+
+class DeadLetter(Control):
+    """No further attempt can help: the message is given up at once, as the consumer's ``failures`` say."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)

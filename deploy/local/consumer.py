@@ -20,7 +20,7 @@ from deploy.local.archive import Archive
 from deploy.local.ending import until_signal
 from deploy.local.records import BadRecord, decode
 from deploy.local.reports import Counts, Report
-from nsqclient import Consumer, FullJitter, Lookup, Message
+from nsqclient import Consumer, Failures, FullJitter, Lookup, Message
 
 _TELL_EVERY = 0.2  # seconds
 _POLL_EVERY = 1.0  # seconds between questions to nsqlookupd: a restarted nsqd is to be back at once
@@ -110,7 +110,7 @@ async def consume(arguments: argparse.Namespace) -> None:
         arguments.channel,
         Lookup(*arguments.lookupd, poll_interval=_POLL_EVERY),
         max_in_flight=_MAX_IN_FLIGHT,
-        attempts=0,  # a message is never given up: that would be a loss
+        failures=Failures(attempts=0),  # a message is never given up: that would be a loss
         reconnect=FullJitter(cap=1.0),
         drain=10.0,
     )

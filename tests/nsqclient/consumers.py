@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
-from nsqclient import Consumer, FullJitter
+from nsqclient import Consumer, Failures, FlowControl, FullJitter, Leases
 from nsqclient.discovery.targets import Target
 
 QUICK = FullJitter(0.001, cap=0.01)
 OPENING = ("IDENTIFY", "SUB t c")
 
 
+GROUPS = {"flow": FlowControl, "failures": Failures, "leases": Leases}
+
+
 def make(target: Target, **settings: Any) -> Consumer:
-    """Of topic t and channel c."""
+    """Of topic t and channel c; settings of a group may be given as they are."""
+    for name, group in GROUPS.items():
+        chosen = {field.name: settings.pop(field.name) for field in fields(group) if field.name in settings}
+        if chosen:
+            settings[name] = group(**chosen)
     return Consumer("t", "c", target, **{"drain": 0, **settings})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nsqclient.consumer.backoff import Signal
 from nsqclient.consumer.message import FINISHED, REQUEUED, Message
 from nsqclient.durations import Seconds
+from nsqclient.errors import DeadLetter
 
 
 class RecordingSource:
@@ -34,6 +35,10 @@ class RecordingSource:
     def failed(self, message: Message, error: BaseException | None, delay: Seconds | None) -> None:
         message.state = REQUEUED
         self.calls.append(("failed", error, delay))
+
+    def dead(self, message: Message, error: DeadLetter) -> None:
+        message.state = FINISHED
+        self.calls.append(("dead", error))
 
     def end_given_up(self, message: Message, signal: Signal | None) -> None:
         message.state = FINISHED

@@ -28,7 +28,7 @@ def test_every_error_can_be_caught_by_name() -> None:
 def test_every_error_has_one_root() -> None:
     for name in nsqclient.__all__:
         value = getattr(nsqclient, name)
-        if inspect.isclass(value) and issubclass(value, Exception):
+        if inspect.isclass(value) and issubclass(value, Exception) and not issubclass(value, errors.Control):
             assert issubclass(value, nsqclient.NsqError)
 
 

@@ -16,6 +16,7 @@ import pytest
 from nsqclient import (
     ConnectionOptions,
     Consumer,
+    FlowControl,
     FullJitter,
     Lookup,
     Message,
@@ -98,7 +99,7 @@ async def test_messages_go_through_and_are_stamped(alone: DaemonProcess) -> None
 async def test_a_requeued_message_comes_again_with_its_attempts_counted(alone: DaemonProcess) -> None:
     async with (
         Producer(alone.tcp) as producer,
-        Consumer("t", "c", alone.tcp, backoff=None) as consumer,
+        Consumer("t", "c", alone.tcp, flow=FlowControl(backoff=None)) as consumer,
     ):
         await producer.publish("t", b"x")
         first = await consumer.get(timeout=10)

@@ -15,6 +15,7 @@ from nsqclient.app.serve import serve
 from nsqclient.app.session import Session
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.consumer.consumer import Consumer
+from nsqclient.consumer.options import FlowControl
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
 from nsqclient.discovery.targets import Standin, Target, to_target
@@ -221,7 +222,7 @@ class App(Router):
         )
 
     def _make_consumer(self, route: Route, target: Target, *, in_test: bool) -> Consumer:
-        settings = {**route.settings, "backoff": None} if in_test else route.settings
+        settings = {**route.settings, "flow": FlowControl(backoff=None)} if in_test else route.settings
         return Consumer(
             route.topic,
             route.channel,

@@ -10,7 +10,8 @@ from nsqclient.app.handler import Handler, to_handler
 from nsqclient.app.route import Route
 from nsqclient.app.signature import describe, read_signature
 from nsqclient.checks import check_name
-from nsqclient.consumer.options import Backoff
+from nsqclient.consumer.failures import Failures
+from nsqclient.consumer.options import Backoff, FlowControl
 from nsqclient.durations import within
 from nsqclient.errors import ConfigError
 
@@ -58,9 +59,11 @@ class Router:
         check_name("channel", channel)
         within("concurrency", concurrency, 1)
         within("max_in_flight", max_in_flight or 0, 0)
-        within("attempts", attempts, 0)
         names = _names_at_call()
-        settings: dict[str, Any] = {"attempts": attempts, "backoff": backoff}
+        settings: dict[str, Any] = {
+            "failures": Failures(attempts=attempts),
+            "flow": FlowControl(backoff=backoff),
+        }
         in_flight = 2 * concurrency if max_in_flight is None else max_in_flight
 
         def register(function: Callable[P, R]) -> Handler[P, R]:

@@ -9,9 +9,10 @@ from typing import NamedTuple, Self
 
 from nsqclient.checks import check_name
 from nsqclient.connection.options import ConnectionOptions
-from nsqclient.consumer.giveup import GiveUpHook
+from nsqclient.consumer.events import EventStream
+from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.message import Message
-from nsqclient.consumer.options import Backoff, LinearRequeue
+from nsqclient.consumer.options import FlowControl, Leases
 from nsqclient.consumer.reception import Reception
 from nsqclient.consumer.workers import Handler
 from nsqclient.discovery.targets import Target, to_target
@@ -50,11 +51,8 @@ class Consumer:
     At most ``max_in_flight`` messages are received and not answered at a time, all nsqds together.
     :meth:`run` handles messages concurrently instead of one by one.
 
-    A message that fails comes again after ``requeue`` says, and the consumer slows down as ``backoff``
-    says (None: never). After ``attempts`` deliveries (0: any number) a message that fails is given up:
-    it is logged and finished, or, with ``give_up``, finished when that has run; if it raises, the message
-    is requeued. A message that was delivered more often, without an answer from here, is given up before
-    it is handed out, as it may be what kills the process.
+    ``flow`` says how messages are shared among nsqds and how the consumer slows down while handlers fail,
+    ``failures`` what becomes of messages that fail, ``leases`` how long one may be worked on.
 
     Leaving the block stops deliveries, requeues at once what was not handed out, waits up to ``drain``
     seconds (``drain_on_error`` after an exception) for messages under way, cancels the handlers of the
@@ -69,10 +67,9 @@ class Consumer:
         *,
         options: ConnectionOptions | None = None,
         max_in_flight: int = 1,
-        backoff: Backoff | None = Backoff(),  # noqa: B008 - frozen
-        requeue: LinearRequeue | None = None,
-        attempts: int = 5,
-        give_up: GiveUpHook | None = None,
+        flow: FlowControl | None = None,
+        failures: Failures | None = None,
+        leases: Leases | None = None,
         reconnect: FullJitter | None = None,
         drain: Seconds = 25.0,
         drain_on_error: Seconds = 5.0,
@@ -82,7 +79,6 @@ class Consumer:
         check_name("topic", topic)
         check_name("channel", channel)
         _check_count("max_in_flight", max_in_flight)
-        _check_count("attempts", attempts)
         self.topic = topic
         self.channel = channel
         self._target = to_target(target)
@@ -94,10 +90,9 @@ class Consumer:
             self._target,
             options=options or ConnectionOptions(),
             max_in_flight=max_in_flight,
-            backoff=backoff,
-            requeue=requeue or LinearRequeue(),
-            attempts=attempts,
-            give_up=give_up,
+            flow=flow or FlowControl(),
+            failures=failures or Failures(),
+            leases=leases or Leases(),
             pace=reconnect or FullJitter(),
             chance=chance,
         )
@@ -169,6 +164,10 @@ class Consumer:
             sum(subscription.connected for subscription in subscriptions),
             reception.flow.level,
         )
+
+    def events(self) -> EventStream:
+        """What happens from now on, until the consumer is closed. One who does not keep up loses the oldest."""
+        return self._reception.events.listen()
 
     def __repr__(self) -> str:
         return f"<Consumer {self.topic}/{self.channel} {self._target!r} {self._reception.life.phase}>"

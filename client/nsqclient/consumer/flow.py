@@ -13,7 +13,8 @@ from typing import Protocol
 
 from nsqclient.consumer import ready
 from nsqclient.consumer.backoff import BackoffLevel, Signal, Step
-from nsqclient.consumer.options import Backoff
+from nsqclient.consumer.events import Events
+from nsqclient.consumer.options import FlowControl
 from nsqclient.pauses import Chance
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ class Flow:
     def __init__(
         self,
         max_in_flight: int,
-        backoff: Backoff | None,
+        control: FlowControl,
+        events: Events,
         chance: Chance,
         failed: Callable[[Exception], None],
     ) -> None:
@@ -50,7 +52,11 @@ class Flow:
         is saved."""
         self.max_in_flight = max_in_flight
         self.paused = False
-        self._backoff = BackoffLevel(backoff) if backoff is not None else None
+        rules = control.rules
+        self._backoff = BackoffLevel(rules) if rules is not None else None
+        self._causes = [cause for cause in control.backoff_on if isinstance(cause, str)]
+        self._asked = [cause for cause in control.backoff_on if not isinstance(cause, str)]
+        self._events = events
         self._chance = chance
         self._failed = failed
         self._lanes: list[Lane] = []
@@ -103,6 +109,14 @@ class Flow:
                 return
         if self._short or self._taking_turns:
             self._distribute_soon()
+
+    def verdict(self, error: BaseException | None) -> Signal:
+        """What a message's failure counts as: with an exception, or with None a requeue by hand."""
+        if error is None:
+            counts = "requeue" in self._causes
+        else:
+            counts = "exception" in self._causes or any(asked(error) for asked in self._asked)
+        return Signal.BACKOFF if counts else Signal.CONTINUE
 
     def set_max_in_flight(self, count: int) -> None:
         """Changes the cap."""

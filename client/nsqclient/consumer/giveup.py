@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 
 from nsqclient.consumer.backoff import Signal
+from nsqclient.consumer.failures import GiveUpHook
 from nsqclient.consumer.message import FINISHED, LOST, Message
+from nsqclient.errors import DeadLetter
 from nsqclient.tasks import Tasks
 
 log = logging.getLogger(__name__)
-
-GiveUpHook = Callable[[Message, BaseException | None], Awaitable[object]]
-"""Called with a message that is given up and what it failed with last, which is None when it was requeued
-by hand or never handed out."""
 
 
 class GiveUp:
@@ -32,12 +29,16 @@ class GiveUp:
         self._give_up(message, None, None)
         return True
 
-    def after_failure(self, message: Message, error: BaseException | None) -> bool:
-        """Gives up a message that just failed for the last time."""
+    def after_failure(self, message: Message, error: BaseException | None, signal: Signal) -> bool:
+        """Gives up a message that just failed for the last time; ``signal`` is what that counts as."""
         if not self._attempts or message.attempts < self._attempts:
             return False
-        self._give_up(message, error, Signal.BACKOFF)
+        self._give_up(message, error, signal)
         return True
+
+    def at_once(self, message: Message, error: DeadLetter) -> None:
+        """Gives up a message that no further attempt can help."""
+        self._give_up(message, error, Signal.CONTINUE)
 
     async def cancel(self) -> None:
         """Ends the hooks that run; their messages are requeued."""

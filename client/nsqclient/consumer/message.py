@@ -8,7 +8,7 @@ from typing import Literal, Protocol, Self
 
 from nsqclient.consumer.backoff import Signal
 from nsqclient.durations import Seconds
-from nsqclient.errors import AlreadySettled
+from nsqclient.errors import AlreadySettled, Control, DeadLetter, Retry
 from nsqcore.wire.frames import MESSAGE_HEAD, MESSAGE_HEAD_SIZE
 
 State = Literal["held", "finished", "requeued", "lost"]
@@ -45,6 +45,9 @@ class Source(Protocol):
     def failed(self, message: Message, error: BaseException | None, delay: Seconds | None) -> None:
         """The message is to come again, or to be given up: something is wrong."""
 
+    def dead(self, message: Message, error: DeadLetter) -> None:
+        """The message is to be given up at once."""
+
     def end_given_up(self, message: Message, signal: Signal | None) -> None:
         """Finishes a message that had its last attempt; ``signal`` tells whether it failed just now."""
 
@@ -59,7 +62,8 @@ class Message:
     """One delivery of a message; it must be answered with :meth:`finish` or :meth:`requeue`.
 
     ``async with message:`` does so by itself: it finishes the message when the block ends, and requeues
-    it when the block raises (the exception goes on) or is cancelled.
+    it when the block raises (the exception goes on) or is cancelled. Raising :class:`Retry`, :class:`Drop` or
+    :class:`DeadLetter` inside it gives that answer, and ends the block without an exception.
 
     All answers act at once and never block. An answer to a message that is ``lost`` does nothing: nsqd
     takes answers on the connection of the delivery alone, and delivers the message again.
@@ -151,8 +155,9 @@ class Message:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
         self.settle(error)
+        return isinstance(error, Control)  # which has been obeyed, and is no error
 
     def settle(self, error: BaseException | None) -> None:
         """Gives the answer that follows from how the work on it ended, unless one was given."""
@@ -160,12 +165,25 @@ class Message:
             if error is None:
                 self.state = FINISHED
                 self.source.finished(self.id_bytes)
+            elif isinstance(error, Control):
+                self._obey(error)
             elif isinstance(error, Exception):
                 self.source.failed(self, error, None)
             else:  # cancelled, or the process is ending: nothing is wrong with the message
                 self.source.hand_back(self)
         elif self.state is LOST:
             self.source.too_late()
+
+    def _obey(self, control: Control) -> None:
+        if isinstance(control, Retry):
+            if control.backoff:
+                self.source.failed(self, control, control.after)
+            else:
+                self.source.requeue(self, control.after)
+        elif isinstance(control, DeadLetter):
+            self.source.dead(self, control)
+        else:  # Drop
+            self.finish()
 
     def __repr__(self) -> str:
         return f"<Message {self.id} {self.state} attempts={self.attempts} node={self.node}>"

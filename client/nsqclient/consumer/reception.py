@@ -8,11 +8,14 @@ from collections.abc import Callable
 
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure
+from nsqclient.consumer.backoff import Signal
+from nsqclient.consumer.events import Events
+from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.flow import Flow
-from nsqclient.consumer.giveup import GiveUp, GiveUpHook
+from nsqclient.consumer.giveup import GiveUp
 from nsqclient.consumer.intake import Intake
 from nsqclient.consumer.message import Message
-from nsqclient.consumer.options import Backoff, LinearRequeue
+from nsqclient.consumer.options import FlowControl, Leases
 from nsqclient.consumer.subscription import Counts, Subscription
 from nsqclient.consumer.workers import Workers
 from nsqclient.discovery.discovery import Discovery
@@ -22,6 +25,7 @@ from nsqclient.errors import (
     AuthRejected,
     AuthRequired,
     CompressionRefused,
+    DeadLetter,
     IdentifyRejected,
     SubscribeRefused,
     TlsFailed,
@@ -61,10 +65,9 @@ class Reception:
         *,
         options: ConnectionOptions,
         max_in_flight: int,
-        backoff: Backoff | None,
-        requeue: LinearRequeue,
-        attempts: int,
-        give_up: GiveUpHook | None,
+        flow: FlowControl,
+        failures: Failures,
+        leases: Leases,
         pace: FullJitter,
         chance: Chance,
     ) -> None:
@@ -72,15 +75,17 @@ class Reception:
         self.topic = topic
         self.channel = channel
         self.counts = Counts()
-        self.flow = Flow(max_in_flight, backoff, chance, self._fail)
+        self.events = Events()
+        self.flow = Flow(max_in_flight, flow, self.events, chance, self._fail)
         self.intake = Intake()
         self.life = Lifecycle("consumer")
         self.nodes: Nodes[Subscription] = Nodes(self._subscription)
         self.workers = Workers(self.take, self.life)
         self._target = target
         self._options = options
-        self._requeue = requeue
-        self._give_up = GiveUp(attempts, give_up)
+        self._leases = leases
+        self._requeue = failures.requeue
+        self._give_up = GiveUp(failures.attempts, failures.give_up)
         self._pace = pace
         self._chance = chance
         self._tasks = Tasks(self._fail)
@@ -170,6 +175,7 @@ class Reception:
         await asyncio.gather(*(member.end() for member in members))
         if self._close_wait is not None:
             self._close_wait.cancel()
+        self.events.end()
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -256,9 +262,13 @@ class Reception:
         if len(self.intake.messages) > self.flow.max_in_flight:
             self._drop_expired()
 
-    def give_up(self, message: Message, error: BaseException | None) -> bool:
+    def give_up(self, message: Message, error: BaseException | None, signal: Signal) -> bool:
         """Whether the message had its last attempt."""
-        return self._give_up.after_failure(message, error)
+        return self._give_up.after_failure(message, error, signal)
+
+    def dead(self, message: Message, error: DeadLetter) -> None:
+        """No further attempt can help the message."""
+        self._give_up.at_once(message, error)
 
     def settled(self) -> None:
         """Something happened that a closing consumer waits for."""

@@ -15,13 +15,13 @@ from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure, Reconnect
 from nsqclient.connection.state import Event, Refusal
 from nsqclient.consumer.backoff import Signal
+from nsqclient.consumer.failures import LinearRequeue
 from nsqclient.consumer.flow import Flow
 from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message
-from nsqclient.consumer.options import LinearRequeue
 from nsqclient.consumer.ready import Share
 from nsqclient.discovery.dialing import Dial, dial_directly
 from nsqclient.durations import Seconds, to_seconds
-from nsqclient.errors import ConnectError, NotNsqd, SubscribeRefused
+from nsqclient.errors import ConnectError, DeadLetter, NotNsqd, SubscribeRefused
 from nsqclient.pauses import Chance, FullJitter
 from nsqclient.tasks import Tasks
 from nsqcore.wire import commands
@@ -56,8 +56,11 @@ class Home(Protocol):
     def received(self, subscription: Subscription, batch: list[Message]) -> None:
         """Messages came."""
 
-    def give_up(self, message: Message, error: BaseException | None) -> bool:
+    def give_up(self, message: Message, error: BaseException | None, signal: Signal) -> bool:
         """Asks, for a message that failed, whether it had its last attempt; if so the consumer ends it."""
+
+    def dead(self, message: Message, error: DeadLetter) -> None:
+        """No further attempt can help the message."""
 
     def settled(self) -> None:
         """Something that a closing consumer waits for may have happened."""
@@ -200,8 +203,13 @@ class Subscription:
 
     def failed(self, message: Message, error: BaseException | None, delay: Seconds | None) -> None:
         """The message is to come again, or to be given up: something is wrong."""
-        if not self._home.give_up(message, error):
-            self._requeue_as(message, delay, Signal.BACKOFF)
+        signal = self._home.flow.verdict(error)
+        if not self._home.give_up(message, error, signal):
+            self._requeue_as(message, delay, signal)
+
+    def dead(self, message: Message, error: DeadLetter) -> None:
+        """The message is to be given up at once."""
+        self._home.dead(message, error)
 
     def touched(self, id_bytes: bytes) -> None:
         """The message's time starts again."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from nsqclient.consumer.message import Message
+from nsqclient.errors import Control
 from nsqclient.lifecycle import Lifecycle
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class Workers:
         while (message := await self._take()) is not None:
             try:
                 await handler(message)
+            except Control as e:
+                message.settle(e)
             except Exception as e:  # noqa: BLE001 - logged below; a handler may raise anything
                 self._failed(message, e)
             except asyncio.CancelledError as e:

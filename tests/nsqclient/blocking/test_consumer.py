@@ -15,6 +15,8 @@ from nsqclient import (
     Closed,
     ConfigError,
     DelayOutOfRange,
+    Failures,
+    FlowControl,
     LinearRequeue,
     SubscribeRefused,
     blocking,
@@ -68,7 +70,7 @@ def test_a_loop_receives_and_with_finishes(nsqd: DaemonProcess) -> None:
 
 def test_an_exception_requeues_and_goes_on(nsqd: DaemonProcess) -> None:
     publish(nsqd, "raises", 1)
-    with blocking.Consumer("raises", "c", nsqd.tcp, backoff=None) as consumer:
+    with blocking.Consumer("raises", "c", nsqd.tcp, flow=FlowControl(backoff=None)) as consumer:
         message = consumer.get(timeout=10)
         with pytest.raises(KeyError), message:
             raise KeyError
@@ -131,7 +133,12 @@ def test_handlers_run_in_threads_and_fail_by_themselves(
     publish(nsqd, "handled", 40)
     seen: list[bytes] = []
     with blocking.Consumer(
-        "handled", "c", nsqd.tcp, max_in_flight=8, backoff=None, requeue=_soon(), attempts=0
+        "handled",
+        "c",
+        nsqd.tcp,
+        max_in_flight=8,
+        flow=FlowControl(backoff=None),
+        failures=Failures(requeue=_soon(), attempts=0),
     ) as consumer:
 
         def handle(message: blocking.Message) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -13,9 +14,12 @@ from nsqclient import (
     ConnectionOptions,
     Consumer,
     ConsumerStats,
+    Failures,
+    FlowControl,
     FullJitter,
     IdentifyRejected,
     InvalidName,
+    Leases,
     LinearRequeue,
     Lookup,
     Message,
@@ -92,12 +96,32 @@ async def test_nothing_is_received_before_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
+    ("group", "settings"),
+    [
+        (Failures, {"attempts": -1}),
+        (FlowControl, {"spread": "even"}),
+        (FlowControl, {"backoff": "topic"}),
+        (FlowControl, {"backoff_on": ("failure",)}),
+        (FlowControl, {"rate": 0}),
+        (FlowControl, {"low_rdy_idle": 0}),
+        (Leases, {"margin": -1}),
+        (Leases, {"limit": -1}),
+        (Backoff, {"scope": "topic"}),
+        (Backoff, {"strategy": object()}),
+    ],
+)
+def test_wrong_settings_are_refused(group: Callable[..., object], settings: dict[str, object]) -> None:
+    (name,) = settings
+    with pytest.raises(ConfigError, match=name):
+        group(**settings)
+
+
+@pytest.mark.parametrize(
     ("arguments", "settings", "error"),
     [
         (("bad topic", "c"), {}, InvalidName),
         (("t", "bad channel"), {}, InvalidName),
         (("t", "c"), {"max_in_flight": -1}, ConfigError),
-        (("t", "c"), {"attempts": -1}, ConfigError),
     ],
 )
 def test_wrong_arguments_are_refused(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nsqclient import AlreadySettled, Message
+from nsqclient import AlreadySettled, DeadLetter, Drop, Message, Retry
 from nsqclient.consumer.message import LOST
 from nsqcore.wire.frames import MESSAGE_HEAD
 from tests.nsqclient.sources import RecordingSource
@@ -126,3 +126,28 @@ async def test_the_block_of_a_lost_message_is_too_late() -> None:
     async with message:
         message.state = LOST
     assert source.calls == [("too_late",)]
+
+
+async def test_an_answer_may_be_given_by_raising_it() -> None:
+    for control, call in (
+        (Retry(after=3, backoff=False), ("requeue", 3)),
+        (Drop("of no use"), ("finished", ID)),
+    ):
+        message, source = make()
+        async with message:
+            raise control
+        assert source.calls == [call]
+    for failure in (Retry("later", after=4), DeadLetter("broken")):
+        message, source = make()
+        async with message:
+            raise failure
+        expected = ("failed", failure, 4) if isinstance(failure, Retry) else ("dead", failure)
+        assert source.calls == [expected]
+
+
+async def test_an_answer_raised_after_another_changes_nothing() -> None:
+    message, source = make()
+    async with message:
+        message.finish()
+        raise Retry
+    assert source.calls == [("finished", ID)]

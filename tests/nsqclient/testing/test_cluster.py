@@ -7,6 +7,7 @@ from nsqclient import (
     ConfigError,
     ConnectionOptions,
     Consumer,
+    Failures,
     LinearRequeue,
     Lookup,
     NoNodes,
@@ -69,7 +70,7 @@ async def test_leases_run_out_when_the_clock_says_so() -> None:
 async def test_requeued_messages_and_back_off_follow_the_clock() -> None:
     async with FakeCluster(nodes=1, frozen=True) as cluster:
         cluster.node(0).publish("t", b"x")
-        async with Consumer("t", "c", cluster, requeue=LinearRequeue(90)) as consumer:
+        async with Consumer("t", "c", cluster, failures=Failures(requeue=LinearRequeue(90))) as consumer:
             began = time.monotonic()
             for attempt in (1, 2, 3):
                 message = await consumer.get()
