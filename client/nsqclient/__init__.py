@@ -2,6 +2,7 @@
 
 from nsqclient.app.app import App
 from nsqclient.app.router import Router
+from nsqclient.connection.endpoint import Endpoint, from_env, from_url
 from nsqclient.connection.options import ConnectionOptions, Topology
 from nsqclient.connection.state import Agreement
 from nsqclient.consumer.consumer import Consumer, ConsumerStats
@@ -30,6 +31,7 @@ from nsqclient.content.propagation import propagate
 from nsqclient.content.scope import scope
 from nsqclient.dedup.memory import MemoryStore
 from nsqclient.dedup.redis import RedisStore
+from nsqclient.discovery.found import FoundNode
 from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import (
     AlreadySettled,
@@ -118,11 +120,13 @@ __all__ = [
     "Drop",
     "Duplicate",
     "EmptyMessage",
+    "Endpoint",
     "EnvelopeError",
     "EventStream",
     "Expired",
     "Failures",
     "FlowControl",
+    "FoundNode",
     "FullJitter",
     "GaveUp",
     "HandlerTimeout",
@@ -170,6 +174,8 @@ __all__ = [
     "TlsFailed",
     "TlsRefused",
     "Topology",
+    "from_env",
+    "from_url",
     "propagate",
     "scope",
 ]

@@ -23,6 +23,10 @@ class FakeLookupd:
         """Answers as nsqlookupd did before 1.0."""
         self.url = ""
         self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        """Of each request, names in lower case."""
+        self.tells: dict[str, dict[str, object]] = {}
+        """By nsqd address, what is told of it beside that."""
         self.let_through = asyncio.Event()
         """While it is clear, requests hang."""
         self.let_through.set()
@@ -51,6 +55,7 @@ class FakeLookupd:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.requests.append(request.path_qs)
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
         async with self._asked:
             self._asked.notify_all()
         await self.let_through.wait()
@@ -65,7 +70,10 @@ class FakeLookupd:
             if topic not in self.topics:
                 return web.json_response({"message": "TOPIC_NOT_FOUND"}, status=404)
             named = self.topics[topic]
-        answer: dict[str, object] = {"channels": [], "producers": [_producer(node) for node in named]}
+        answer: dict[str, object] = {
+            "channels": [],
+            "producers": [_producer(node) | self.tells.get(node, {}) for node in named],
+        }
         return web.json_response({"status_code": 200, "data": answer} if self.wrapped else answer)
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from nsqclient.checks import check_name
+from nsqclient.connection.endpoint import resolve
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.consumer.events import EventStream
 from nsqclient.consumer.failures import Failures
@@ -15,7 +16,7 @@ from nsqclient.consumer.message import Message
 from nsqclient.consumer.options import FlowControl, Leases
 from nsqclient.consumer.reception import Reception
 from nsqclient.consumer.workers import Handler
-from nsqclient.discovery.targets import Target, to_target
+from nsqclient.discovery.targets import Target
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import ConfigError
 from nsqclient.pauses import Chance, FullJitter
@@ -81,14 +82,14 @@ class Consumer:
         _check_count("max_in_flight", max_in_flight)
         self.topic = topic
         self.channel = channel
-        self._target = to_target(target)
+        self._target, settings = resolve(target, options)
         self._drain = to_seconds(drain)
         self._drain_on_error = min(to_seconds(drain_on_error), self._drain)
         self._reception = Reception(
             topic,
             channel,
             self._target,
-            options=options or ConnectionOptions(),
+            options=settings,
             max_in_flight=max_in_flight,
             flow=flow or FlowControl(),
             failures=failures or Failures(),

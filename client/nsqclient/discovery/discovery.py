@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from nsqclient.credentials import read_secret
+from nsqclient.discovery.found import FoundNode, read_found
 from nsqclient.discovery.targets import Lookup
+from nsqclient.errors import ConfigError
 from nsqclient.pauses import Chance
-from nsqcore.addresses import HostPort
 
 if TYPE_CHECKING:
+    import ssl
+
     from nsqcore.http_client import JsonClient
 
 log = logging.getLogger(__name__)
 
+MOST_BYTES = 16 << 20
+"""Of an answer: more than 50,000 nsqds take."""
+MOST_ASKED = 3
+"""Nsqlookupds per poll, where one is asked after the other."""
+HEADERS: Mapping[str, str] = {}
 SHORTEST_INTERVAL = 0.5
 """Seconds between two polls, however many connections are lost."""
+
+
+class Answer(NamedTuple):
+    """Of one nsqlookupd."""
+
+    nodes: list[FoundNode]
+    whole: bool
+    """Whether it is what there is: entries that make no sense may stand for nsqds."""
 
 
 class Discovery:
@@ -37,12 +55,18 @@ class Discovery:
     ) -> None:
         self.polled = asyncio.Event()
         """Set when the first poll is over, whatever it brought."""
+        self.nodes: Mapping[str, FoundNode] = {}
+        """What has been found, by address; forgotten when a poll that all answered does not bring it."""
         self._lookup = lookup
         self._topic = topic
         self._found = found
         self._chance = chance
         self._soon = asyncio.Event()
         self._failing: set[str] = set()
+        self._lying: set[str] = set()
+        self._headers: Mapping[str, str] = HEADERS
+        self._tls: ssl.SSLContext | None = None
+        self._turn = 0
         self._absent_said = False
 
     def poll_soon(self) -> None:
@@ -53,52 +77,115 @@ class Discovery:
         """Goes on until it is cancelled."""
         from nsqcore.http_client import JsonClient  # aiohttp takes long to import, and only this needs it
 
+        lookup = self._lookup
         async with JsonClient(
-            connect_timeout=self._lookup.connect_timeout, request_timeout=self._lookup.request_timeout
+            connect_timeout=lookup.connect_timeout,
+            request_timeout=lookup.request_timeout,
+            max_answer=MOST_BYTES,
+            tls=None if lookup.tls is None else self._current_tls,
         ) as http:
             while True:
                 self._soon.clear()
-                await self._poll(http)
+                if await self._prepare():
+                    await (self._poll_all(http) if lookup.ask == "all" else self._poll_one(http))
                 self.polled.set()
-                await asyncio.sleep(min(SHORTEST_INTERVAL, self._lookup.poll_interval))
+                await asyncio.sleep(min(SHORTEST_INTERVAL, lookup.poll_interval))
                 await self._pause()
 
-    async def _poll(self, http: JsonClient) -> None:
-        urls = self._lookup.nodes_urls if self._topic is None else self._lookup.lookup_urls
-        named: set[str] = set()
+    async def _prepare(self) -> bool:
+        """Reads what the requests of a poll need beside their URLs; whether it could be had."""
+        lookup = self._lookup
+        try:
+            if lookup.tls is not None:
+                self._tls = await lookup.tls.context()
+            if lookup.auth is not None:
+                async with asyncio.timeout(lookup.request_timeout):
+                    secret = await read_secret(lookup.auth)
+                self._headers = {**HEADERS, "Authorization": f"Bearer {secret}"}
+        except ConfigError as e:
+            self._say_failing("any", str(e))
+            return False
+        except Exception as e:  # noqa: BLE001 - the function is the user's: whatever it raises, we go on trying
+            self._say_failing("any", f"the function for the secret raised {type(e).__name__}")
+            return False
+        return True
+
+    def _current_tls(self) -> ssl.SSLContext:
+        assert self._tls is not None
+        return self._tls
+
+    def _urls(self) -> tuple[str, ...]:
+        return self._lookup.nodes_urls if self._topic is None else self._lookup.lookup_urls
+
+    async def _poll_all(self, http: JsonClient) -> None:
+        urls = self._urls()
+        named: dict[str, FoundNode] = {}
         unanswered = len(urls)
 
         async def ask(url: str) -> None:
             nonlocal unanswered
             answer = await self._ask(http, url)
             if answer is not None:
-                named.update(answer)
-                unanswered -= 1
-                self._found(frozenset(named), unanswered == 0)
+                _merge(named, answer.nodes)
+                unanswered -= answer.whole
+                self._tell(named, unanswered == 0)
 
         async with asyncio.TaskGroup() as asking:
             for url in urls:
                 asking.create_task(ask(url))
 
-    async def _ask(self, http: JsonClient, url: str) -> list[str] | None:
+    async def _poll_one(self, http: JsonClient) -> None:
+        urls = self._urls()
+        answered, whole = False, len(urls) == 1  # what one of several does not name may be known to another
+        named: dict[str, FoundNode] = {}
+        for _ in range(min(MOST_ASKED, len(urls))):
+            url = urls[self._turn % len(urls)]
+            self._turn += 1
+            answer = await self._ask(http, url)
+            if answer is not None:
+                answered, whole = True, whole and answer.whole
+                _merge(named, answer.nodes)
+            if named:
+                break
+        if answered:
+            self._tell(named, whole)
+
+    def _tell(self, named: dict[str, FoundNode], complete: bool) -> None:
+        chosen = dict(named)
+        if self._lookup.discovery_filter is not None:
+            try:
+                chosen = {node.address: node for node in self._lookup.discovery_filter([*named.values()])}
+            except Exception:  # the filter is the user's: its faults must not cost the connections there are
+                log.exception("the discovery filter failed; what was found is not used")
+                return
+        self.nodes = chosen if complete else {**self.nodes, **chosen}
+        self._found(frozenset(chosen), complete)
+
+    async def _ask(self, http: JsonClient, url: str) -> Answer | None:
         from nsqcore.http_client import HttpFailure
 
         try:
-            answer = await (http.get(url) if self._topic is None else http.get(url, topic=self._topic))
-            named = list(_addresses(answer))
+            params = {} if self._topic is None else {"topic": self._topic}
+            answer = await http.fetch("GET", url, params, None, self._headers)
+            nodes, left_out = read_found(json.loads(answer.data.decode("utf-8", "replace")))
+            if left_out and not nodes:
+                raise ValueError("nothing of it makes sense")
         except HttpFailure as e:
             if self._topic is None or e.status != 404 or e.code not in ("TOPIC_NOT_FOUND", ""):
                 self._say_failing(url, e.reason)
                 return None
             self._say_absent(url)
-            named = []
-        except (KeyError, TypeError, ValueError):
+            nodes, left_out = [], 0
+        except (ValueError, RecursionError):  # the latter for a text of brackets
             self._say_failing(url, "the answer is not a nsqlookupd's")
             return None
+        if left_out and url not in self._lying:
+            self._lying.add(url)
+            log.warning("nsqlookupd %s names %d nsqds that make no sense, or too many", url, left_out)
         if url in self._failing:
             self._failing.discard(url)
             log.info("nsqlookupd %s answers again", url)
-        return named
+        return Answer(nodes, not left_out)
 
     async def _pause(self) -> None:
         """The rest of the interval, shortened at random so that clients do not ask in step."""
@@ -120,9 +207,7 @@ class Discovery:
         log.log(level, "nsqlookupd %s does not answer - %s", url, reason)
 
 
-def _addresses(answer: object) -> Iterable[str]:
-    """The ``host:port`` of each producer in an answer; nsqlookupd before 1.0 wrapped it in ``data``."""
-    if not isinstance(answer, dict):
-        raise TypeError
-    for producer in answer.get("data", answer)["producers"]:
-        yield str(HostPort(str(producer["broadcast_address"]), int(producer["tcp_port"])))
+def _merge(named: dict[str, FoundNode], answer: Iterable[FoundNode]) -> None:
+    for node in answer:
+        before = named.get(node.address)
+        named[node.address] = node if before is None else before.joined(node)

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
 from nsqclient.checks import Body, check_bodies, check_body, check_delay, check_name, check_timeout
+from nsqclient.connection.endpoint import resolve
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.state import Agreement
-from nsqclient.discovery.targets import Target, to_target
+from nsqclient.discovery.targets import Target
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import Backlogged, ConfigError
 from nsqclient.lifecycle import Lifecycle
@@ -96,9 +97,10 @@ class Producer:
             raise ConfigError(
                 "batch and copies can't be combined: copies of one message go to different nsqds"
             )
+        place, settings = resolve(target, options)
         self._settings = Settings(
-            target=to_target(target),
-            options=options or ConnectionOptions(),
+            target=place,
+            options=settings,
             retry=retry or RetryPolicy(),
             routing=routing,
             batch=batch,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.support.fake_lookupd import FakeLookupd
 class Polling:
     """A discovery that runs, and all it found."""
 
-    def __init__(self, topic: str | None, *urls: str, **settings: float) -> None:
+    def __init__(self, topic: str | None, *urls: str, **settings: Any) -> None:
         self.found: list[tuple[list[str], bool]] = []
         self.news = asyncio.Condition()
         self.discovery = Discovery(
@@ -44,7 +45,7 @@ class Polling:
 
 
 @asynccontextmanager
-async def polling(topic: str | None, *urls: str, **settings: float) -> AsyncIterator[Polling]:
+async def polling(topic: str | None, *urls: str, **settings: Any) -> AsyncIterator[Polling]:
     it = Polling(topic, *urls, **settings)
     task = asyncio.create_task(it.discovery.run())
     try:

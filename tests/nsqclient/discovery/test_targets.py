@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nsqclient import ConfigError, Lookup, Nsqd
@@ -69,6 +71,6 @@ def test_a_wrong_url_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "settings", [{"poll_interval": 0}, {"poll_jitter": 1.5}, {"connect_timeout": 0}, {"request_timeout": 0}]
 )
-def test_wrong_settings_are_refused(settings: dict[str, float]) -> None:
+def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Lookup("a:1", **settings)
