@@ -42,6 +42,9 @@ class NodeOptions:
     """0 is any number."""
     mem_queue_size: int = 10_000
     """Messages of an ephemeral topic or channel; what does not fit is dropped, as nsqd does."""
+    hand_back: bool = False
+    """Messages of a connection that is lost go to others at once, as this suite's nsqd does it. Without it
+    they wait for their time to run out, as they do in the original."""
     version: str = NSQ_VERSION
     snappy: bool = True
     deflate: bool = True

@@ -30,7 +30,7 @@ class FakeNode:
         self.options = options
         self.up = True
         self.faults = Faults()
-        self.queues = Queues(number, options.max_msg_timeout, options.mem_queue_size, happened)
+        self.queues = Queues(number, options, happened)
         self.sessions: list[Session] = []
         """Connections there are, oldest first."""
         self.connections_made = 0

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from nsqclient.testing.agreement import NodeOptions
 from nsqclient.testing.clock import RESOLUTION
 from nsqcore.names import is_ephemeral
 
@@ -79,7 +80,7 @@ class _Loan:
 class Channel:
     """One channel."""
 
-    def __init__(self, name: str, max_lease: float, capacity: int) -> None:
+    def __init__(self, name: str, options: NodeOptions) -> None:
         self.name = name
         self.paused = False
         self.ready: deque[Entry] = deque()
@@ -89,8 +90,7 @@ class Channel:
         self.consumers: list[Borrower] = []
         self.requeued = self.timed_out = 0
         """Messages that came back by REQ, and because their time ran out."""
-        self._max_lease = max_lease
-        self._capacity = capacity
+        self._options = options
         self._loop = asyncio.get_running_loop()
         self._due: list[tuple[float, int, str]] = []
         self._number = itertools.count()
@@ -111,7 +111,7 @@ class Channel:
         """Takes a message in."""
         if entry.delay > 0:
             self._defer(entry, entry.delay)
-        elif not is_ephemeral(self.name) or len(self.ready) < self._capacity:
+        elif not is_ephemeral(self.name) or len(self.ready) < self._options.mem_queue_size:
             self.ready.append(entry)
         self.pump()
 
@@ -132,7 +132,9 @@ class Channel:
         now = self._loop.time()
         entry.attempts += 1
         borrower.in_flight += 1
-        self.in_flight[entry.id] = _Loan(entry, borrower, now + borrower.lease, now + self._max_lease)
+        self.in_flight[entry.id] = _Loan(
+            entry, borrower, now + borrower.lease, now + self._options.max_msg_timeout
+        )
         self._wake(now + borrower.lease, entry.id)
         borrower.deliver(entry)
 
@@ -216,9 +218,15 @@ class Channel:
     # ---- its life
 
     def leave(self, borrower: Borrower) -> None:
-        """A consumer is gone. What it has in flight stays so until its time runs out, as in nsqd."""
+        """A consumer is gone. What it has in flight stays so until its time runs out, or goes back at once."""
         if borrower in self.consumers:
             self.consumers.remove(borrower)
+        if self._options.hand_back:
+            for message_id, loan in list(self.in_flight.items()):
+                if loan.borrower is borrower:
+                    del self.in_flight[message_id]
+                    self.ready.append(loan.entry)
+            self.pump()
 
     def empty(self) -> None:
         """Forgets all messages."""
@@ -278,14 +286,13 @@ class Topic:
 class Queues:
     """All topics of one fake nsqd."""
 
-    def __init__(self, number: int, max_lease: float, capacity: int, changed: Callable[[], object]) -> None:
+    def __init__(self, number: int, options: NodeOptions, changed: Callable[[], object]) -> None:
         """``number`` keeps the message IDs of several nsqds apart; ``changed`` is told when topics come and go."""
         self.topics: dict[str, Topic] = {}
         self.chance = random.Random(number).random
         self._first_id = (number + 1) << 48
         self._count = itertools.count(1)
-        self._max_lease = max_lease
-        self._capacity = capacity
+        self._options = options
         self._changed = changed
 
     def entry(self, body: bytes, delay: float = 0.0) -> Entry:
@@ -296,12 +303,12 @@ class Queues:
         """The topic of that name, made when it is not there."""
         topic = self.topics.get(name)
         if topic is None:
-            topic = self.topics[name] = Topic(name, self._channel, self._capacity)
+            topic = self.topics[name] = Topic(name, self._channel, self._options.mem_queue_size)
             self._changed()
         return topic
 
     def _channel(self, name: str) -> Channel:
-        return Channel(name, self._max_lease, self._capacity)
+        return Channel(name, self._options)
 
     def leave(self, topic: Topic, channel: Channel, borrower: Borrower) -> None:
         """A consumer is gone, and what is ephemeral may go with it."""
