@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsqclient import codecs
 from nsqclient.consumer.backoff import Signal
 from nsqclient.consumer.message import FINISHED, REQUEUED, Message
 from nsqclient.durations import Seconds
@@ -16,6 +17,7 @@ class RecordingSource:
         self.topic = "t"
         self.channel = "c"
         self.lease = 60.0
+        self.codec: codecs.Codec = codecs.auto
         self.calls: list[tuple[object, ...]] = []
 
     def finished(self, id_bytes: bytes) -> None:

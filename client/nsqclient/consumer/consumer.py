@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from nsqclient.checks import check_name
 from nsqclient.connection.endpoint import resolve
@@ -16,6 +16,8 @@ from nsqclient.consumer.message import Message
 from nsqclient.consumer.options import FlowControl, Leases
 from nsqclient.consumer.reception import Reception
 from nsqclient.consumer.workers import Handler
+from nsqclient.content import codecs
+from nsqclient.content.codecs import Codec
 from nsqclient.discovery.targets import Target
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import ConfigError
@@ -53,7 +55,8 @@ class Consumer:
     :meth:`run` handles messages concurrently instead of one by one.
 
     ``flow`` says how messages are shared among nsqds and how the consumer slows down while handlers fail,
-    ``failures`` what becomes of messages that fail, ``leases`` how long one may be worked on.
+    ``failures`` what becomes of messages that fail, ``leases`` how long one may be worked on. ``codec`` is what
+    :meth:`Message.decode` decodes with. With ``headers="auto"`` envelopes around bodies are taken off.
 
     Leaving the block stops deliveries, requeues at once what was not handed out, waits up to ``drain``
     seconds (``drain_on_error`` after an exception) for messages under way, cancels the handlers of the
@@ -71,6 +74,8 @@ class Consumer:
         flow: FlowControl | None = None,
         failures: Failures | None = None,
         leases: Leases | None = None,
+        codec: Codec = codecs.auto,
+        headers: Literal["never", "auto"] = "never",
         reconnect: FullJitter | None = None,
         drain: Seconds = 25.0,
         drain_on_error: Seconds = 5.0,
@@ -79,6 +84,8 @@ class Consumer:
         """Nothing connects here. ``chance`` draws the random numbers of all pauses."""
         check_name("topic", topic)
         check_name("channel", channel)
+        if headers not in ("never", "auto"):
+            raise ConfigError(f"headers is {headers!r}, want 'never' or 'auto'")
         _check_count("max_in_flight", max_in_flight)
         self.topic = topic
         self.channel = channel
@@ -94,6 +101,8 @@ class Consumer:
             flow=flow or FlowControl(),
             failures=failures or Failures(),
             leases=leases or Leases(),
+            codec=codec,
+            headers=headers == "auto",
             pace=reconnect or FullJitter(),
             chance=chance,
         )
@@ -148,6 +157,11 @@ class Consumer:
         """Changes the cap at once; 0 stops deliveries."""
         _check_count("max_in_flight", count)
         self._reception.flow.set_max_in_flight(count)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._reception.life.phase == "closed"
 
     @property
     def stats(self) -> ConsumerStats:

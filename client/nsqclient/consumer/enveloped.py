@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nsqclient.consumer.message import Message, Source
+from nsqclient.consumer.message import Message, Source, T
+from nsqclient.content import codecs
 from nsqclient.content.envelope import NO_HEADERS, unwrap
-from nsqclient.content.propagation import MESSAGE_KEY, Received, read
+from nsqclient.content.propagation import CONTENT_TYPE, MESSAGE_KEY, Received, read
 from nsqclient.errors import EnvelopeError
 
 
 class EnvelopedMessage(Message):
     """A message whose body may have come in an envelope: ``body`` is the payload, ``headers`` the rest."""
 
-    __slots__ = ("_brought", "broken", "headers")
+    __slots__ = ("_brought", "_headers", "broken")
 
-    headers: Mapping[str, str]
     broken: EnvelopeError | None
     """Why its envelope can't be read; ``body`` is all of it then."""
 
@@ -24,19 +24,28 @@ class EnvelopedMessage(Message):
         self.broken = None
         self._brought: Received | None = None
         try:
-            self.headers, self.body = unwrap(self.body)
+            self._headers, self.body = unwrap(self.body)
         except EnvelopeError as e:
-            self.headers = NO_HEADERS
+            self._headers = NO_HEADERS
             self.broken = e
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What came along; empty when there was no envelope."""
+        return self._headers
 
     @property
     def key(self) -> str | None:
         """What names the message itself, whatever its ID; None when the sender gave it no key."""
-        return self.headers.get(MESSAGE_KEY)
+        return self._headers.get(MESSAGE_KEY)
+
+    def decode(self, as_type: type[T]) -> T:
+        """The body as a value of that type; ``codecs.auto`` heeds the header ``content-type``. Raises CodecError."""
+        return codecs.decode(self.source.codec, self.body, as_type, self._headers.get(CONTENT_TYPE, ""))
 
     @property
     def brought(self) -> Received:
         """What came along from the sender's scope."""
         if self._brought is None:
-            self._brought = read(self.headers, self.timestamp_ns)
+            self._brought = read(self._headers, self.timestamp_ns)
         return self._brought

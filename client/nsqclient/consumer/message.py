@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 from nsqclient.consumer.backoff import Signal
+from nsqclient.content import codecs
+from nsqclient.content.codecs import Codec
+from nsqclient.content.envelope import NO_HEADERS
 from nsqclient.durations import Seconds
 from nsqclient.errors import AlreadySettled, Control, DeadLetter, Retry
 from nsqcore.wire.frames import MESSAGE_HEAD, MESSAGE_HEAD_SIZE
@@ -17,6 +21,8 @@ HELD: State = "held"
 FINISHED: State = "finished"
 REQUEUED: State = "requeued"
 LOST: State = "lost"
+
+T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -29,6 +35,8 @@ class Source(Protocol):
     channel: str
     lease: float
     """Seconds until nsqd takes a message back that is neither answered nor touched."""
+    codec: Codec
+    """Decodes bodies."""
 
     def finished(self, id_bytes: bytes) -> None:
         """The message is done."""
@@ -115,6 +123,24 @@ class Message:
     def node(self) -> str:
         """The address of the nsqd that sent it."""
         return self.source.node
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What came along; nothing unless the consumer reads headers (``headers="auto"``)."""
+        return NO_HEADERS
+
+    @property
+    def key(self) -> str | None:
+        """What names the message itself, whatever its node and ID; None when no header says it."""
+        return None
+
+    def decode(self, as_type: type[T]) -> T:
+        """The body as a value of that type, by the consumer's codec. Raises CodecError."""
+        return self.source.codec.decode(self.body, as_type)
+
+    def json(self) -> Any:
+        """The body as JSON. Raises CodecError."""
+        return codecs.json.decode(self.body, object)
 
     def finish(self) -> None:
         """The message is done; raises AlreadySettled if it was requeued before."""

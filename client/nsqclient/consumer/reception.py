@@ -18,6 +18,7 @@ from nsqclient.consumer.message import Message
 from nsqclient.consumer.options import FlowControl, Leases
 from nsqclient.consumer.subscription import Counts, Subscription
 from nsqclient.consumer.workers import Workers
+from nsqclient.content.codecs import Codec
 from nsqclient.discovery.discovery import Discovery
 from nsqclient.discovery.nodes import Nodes
 from nsqclient.discovery.targets import Lookup, Nsqd
@@ -68,6 +69,8 @@ class Reception:
         flow: FlowControl,
         failures: Failures,
         leases: Leases,
+        codec: Codec,
+        headers: bool,
         pace: FullJitter,
         chance: Chance,
     ) -> None:
@@ -83,6 +86,8 @@ class Reception:
         self.workers = Workers(self.take, self.life)
         self._target = target
         self._options = options
+        self._codec = codec
+        self._headers = headers
         self._leases = leases
         self._requeue = failures.requeue
         self._give_up = GiveUp(failures.attempts, failures.give_up)
@@ -232,6 +237,8 @@ class Reception:
             chance=self._chance,
             tasks=self._tasks,
             dial=self._target.dial,
+            codec=self._codec,
+            headers=self._headers,
         )
 
     def _found(self, named: frozenset[str], complete: bool) -> None:

@@ -15,10 +15,13 @@ from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure, Reconnect
 from nsqclient.connection.state import Event, Refusal
 from nsqclient.consumer.backoff import Signal
+from nsqclient.consumer.enveloped import EnvelopedMessage
 from nsqclient.consumer.failures import LinearRequeue
 from nsqclient.consumer.flow import Flow
 from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message
 from nsqclient.consumer.ready import Share
+from nsqclient.content import codecs
+from nsqclient.content.codecs import Codec
 from nsqclient.discovery.dialing import Dial, dial_directly
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import ConnectError, DeadLetter, NotNsqd, SubscribeRefused
@@ -88,10 +91,13 @@ class Subscription:
         chance: Chance,
         tasks: Tasks,
         dial: Dial = dial_directly,
+        codec: Codec = codecs.auto,
+        headers: bool = False,
     ) -> None:
         self.node = node
         self.topic = topic
         self.channel = channel
+        self.codec = codec
         self.held: dict[bytes, Message] = {}
         """Messages received and not answered, by ID."""
         self.share = Share(0)
@@ -107,6 +113,8 @@ class Subscription:
         self._requeue = requeue
         self._tasks = tasks
         self._dial = dial
+        self._headers = headers
+        self._message: type[Message] = EnvelopedMessage if headers else Message
         self._task: asyncio.Task[object] | None = None
         self._reconnect = Reconnect(self._connect, self._connect_failed, pace, chance)
         self._stopping = False
@@ -251,12 +259,12 @@ class Subscription:
     def messages_came(self, payloads: list[bytes]) -> None:
         """Message frames."""
         now = asyncio.get_running_loop().time()
-        held = self.held
+        held, make = self.held, self._message
         batch: list[Message] = []
         replaced: list[Message] = []
         try:
             for data in payloads:
-                message = Message(self, data, now)
+                message = make(self, data, now)
                 if message.id_bytes in held:
                     replaced.append(held[message.id_bytes])
                 held[message.id_bytes] = message
@@ -268,7 +276,17 @@ class Subscription:
             self._take_back(replaced)
             batch = [message for message in batch if message.state is HELD]
         self._home.counts.received += len(payloads)
+        if self._headers:
+            batch = [message for message in batch if self._is_readable(message)]
         self._home.received(self, batch)
+
+    def _is_readable(self, message: Message) -> bool:
+        """Whether its envelope, if any, is in order; if not, the message fails as if a handler had."""
+        broken = isinstance(message, EnvelopedMessage) and message.broken
+        if broken:
+            log.error("message %s of topic %s can't be read", message.id, message.topic, exc_info=broken)
+            message.settle(broken)
+        return not broken
 
     def answered(self, data: bytes) -> None:
         """The only answer not awaited is the one to CLS."""

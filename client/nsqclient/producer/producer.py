@@ -259,6 +259,11 @@ class Producer:
         return Reports(self._ring, good=False, bad=True)
 
     @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._life.phase == "closed"
+
+    @property
     def stats(self) -> ProducerStats:
         """Counts, as of now."""
         counts, room, dispatch = self._counts, self._room, self._dispatch
