@@ -5,7 +5,9 @@ from nsqclient.app.router import Router
 from nsqclient.connection.endpoint import Endpoint, from_env, from_url
 from nsqclient.connection.options import ConnectionOptions, Topology
 from nsqclient.connection.state import Agreement
-from nsqclient.consumer.consumer import Consumer, ConsumerStats
+from nsqclient.consumer.batches import MessageBatch
+from nsqclient.consumer.consumer import AroundHandle, Consumer, ConsumerStats
+from nsqclient.consumer.dedup import Dedup, by_message_id
 from nsqclient.consumer.events import (
     BackoffEntered,
     BackoffLeft,
@@ -94,6 +96,7 @@ __all__ = [
     "ApiTimeout",
     "ApiUnreachable",
     "App",
+    "AroundHandle",
     "AuthRejected",
     "AuthRequired",
     "Backlogged",
@@ -114,6 +117,7 @@ __all__ = [
     "Control",
     "DeadLetter",
     "DeadlineExceeded",
+    "Dedup",
     "DedupStoreFull",
     "DelayOutOfRange",
     "Delivery",
@@ -141,6 +145,7 @@ __all__ = [
     "LoopBlocked",
     "MemoryStore",
     "Message",
+    "MessageBatch",
     "MessageTooLarge",
     "NoNodes",
     "Node",
@@ -174,6 +179,7 @@ __all__ = [
     "TlsFailed",
     "TlsRefused",
     "Topology",
+    "by_message_id",
     "from_env",
     "from_url",
     "propagate",

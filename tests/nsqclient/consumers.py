@@ -21,4 +21,4 @@ def make(target: Target, **settings: Any) -> Consumer:
         chosen = {field.name: settings.pop(field.name) for field in fields(group) if field.name in settings}
         if chosen:
             settings[name] = group(**chosen)
-    return Consumer("t", "c", target, **{"drain": 0, **settings})
+    return Consumer("t", "c", target, **{"drain": 0, "max_in_flight": 1, **settings})

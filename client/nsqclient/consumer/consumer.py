@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
 from nsqclient.checks import check_name
 from nsqclient.connection.endpoint import resolve
 from nsqclient.connection.options import ConnectionOptions
+from nsqclient.consumer.batches import BatchIterator, MessageBatch
+from nsqclient.consumer.dedup import Dedup
 from nsqclient.consumer.events import EventStream
 from nsqclient.consumer.failures import Failures
+from nsqclient.consumer.hands import Hands
 from nsqclient.consumer.message import Message
 from nsqclient.consumer.options import FlowControl, Leases
+from nsqclient.consumer.parallel import Pool
 from nsqclient.consumer.reception import Reception
-from nsqclient.consumer.workers import Handler
+from nsqclient.consumer.worker import Around, Handler
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
 from nsqclient.discovery.targets import Target
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import ConfigError
 from nsqclient.pauses import Chance, FullJitter
+
+AroundHandle = Around[Message]
+"""Called around each handler with ``call_next`` and the message; awaits ``call_next(message)``, mostly, and
+returns what that returns. It sees what handlers raise, and may raise itself."""
 
 
 class ConsumerStats(NamedTuple):
@@ -70,12 +79,14 @@ class Consumer:
         target: Target,
         *,
         options: ConnectionOptions | None = None,
-        max_in_flight: int = 1,
+        max_in_flight: int | None = None,
         flow: FlowControl | None = None,
         failures: Failures | None = None,
         leases: Leases | None = None,
         codec: Codec = codecs.auto,
         headers: Literal["never", "auto"] = "never",
+        dedup: Dedup | None = None,
+        around: Sequence[AroundHandle] = (),
         reconnect: FullJitter | None = None,
         drain: Seconds = 25.0,
         drain_on_error: Seconds = 5.0,
@@ -86,7 +97,8 @@ class Consumer:
         check_name("channel", channel)
         if headers not in ("never", "auto"):
             raise ConfigError(f"headers is {headers!r}, want 'never' or 'auto'")
-        _check_count("max_in_flight", max_in_flight)
+        if max_in_flight is not None:
+            _check_count("max_in_flight", max_in_flight)
         self.topic = topic
         self.channel = channel
         self._target, settings = resolve(target, options)
@@ -103,9 +115,12 @@ class Consumer:
             leases=leases or Leases(),
             codec=codec,
             headers=headers == "auto",
+            dedup=dedup,
             pace=reconnect or FullJitter(),
             chance=chance,
         )
+        leases = leases or Leases()
+        self._hands = Hands(self._reception, tuple(around), leases.margin)
 
     # ---- receiving
 
@@ -131,17 +146,57 @@ class Consumer:
             raise self._reception.life.closed()
         return message
 
-    async def run(self, handler: Handler, *, concurrency: int = 1) -> None:
+    # ---- handling
+
+    async def run(
+        self, handler: Handler[Message], *, concurrency: int = 1, timeout: Seconds | None = None
+    ) -> None:
         """Handles messages with up to ``concurrency`` calls of ``handler`` at a time, until the consumer stops.
 
-        A message is finished when its handler returns, unless the handler answered it. When it raises,
-        the error is logged and the message fails; the others are not touched. Raises Closed if the
-        consumer itself fails. Cancelling it cancels the handlers, whose messages are requeued at once.
+        A coroutine function is awaited, a plain function runs in a thread. A message is finished when its
+        handler returns, unless the handler answered it. When it raises, the error is logged and the message
+        fails; the others are not touched. ``Retry``, ``Drop`` and ``DeadLetter`` decide otherwise.
+
+        A handler is cancelled when it takes longer than ``timeout`` seconds, which is a failure; and when
+        the time that nsqd leaves it runs out, or that of the sender's request.
+
+        Each handler has a copy of the context that this was called in. Raises ConfigError, and Closed if
+        the consumer itself fails. Cancelling it cancels the handlers, whose messages are requeued at once.
         """
-        if concurrency < 1:
-            raise ConfigError(f"concurrency is {concurrency}, want at least 1")
         self._reception.life.check_open()
-        await self._reception.workers.run(handler, concurrency)
+        await self._hands.crew(handler, concurrency, timeout).run()
+
+    async def run_batches(
+        self,
+        handler: Handler[MessageBatch],
+        *,
+        max_messages: int,
+        linger: Seconds,
+        concurrency: int = 1,
+        timeout: Seconds | None = None,
+    ) -> None:
+        """As :meth:`run`, with a handler of batches as those of :meth:`batches`."""
+        self._reception.life.check_open()
+        await self._hands.batch_crew(handler, max_messages, linger, concurrency, timeout).run()
+
+    def batches(self, *, max_messages: int, linger: Seconds) -> BatchIterator:
+        """Iterates over batches of up to ``max_messages``, for ``async for``.
+
+        A batch is handed out when it is full, when ``linger`` seconds have passed since its first message
+        was taken, or when nothing more can come before something is answered. Raises ConfigError.
+        """
+        return self._hands.batches(max_messages, linger)
+
+    def parallel(self, concurrency: int) -> Pool[Message]:
+        """A pool of handlers, for ``async with``; its ``run(handler)`` is :meth:`run`, and ends with the block."""
+        return Pool(concurrency, self._hands.crew)
+
+    def set_concurrency(self, count: int) -> None:
+        """Changes at once how many handlers of each :meth:`run` there are; none is cut short.
+
+        Raises ConfigError when nothing runs.
+        """
+        self._hands.set_concurrency(count)
 
     # ---- control
 
@@ -156,7 +211,7 @@ class Consumer:
     def set_max_in_flight(self, count: int) -> None:
         """Changes the cap at once; 0 stops deliveries."""
         _check_count("max_in_flight", count)
-        self._reception.flow.set_max_in_flight(count)
+        self._reception.set_max_in_flight(count)
 
     @property
     def closed(self) -> bool:

@@ -27,6 +27,11 @@ class Intake:
         self.messages.extend(batch)
         self._wake(len(batch))
 
+    def put_back(self, taken: list[Message]) -> None:
+        """They were taken in vain, and come first again."""
+        self.messages.extendleft(reversed(taken))
+        self._wake(len(taken))
+
     def end(self) -> list[Message]:
         """Nothing is handed out any more; returns what was not."""
         self.ended = True

@@ -8,13 +8,15 @@ from collections.abc import Callable
 
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure
+from nsqclient.consumer.admission import Admission
 from nsqclient.consumer.backoff import Signal
+from nsqclient.consumer.batches import Starving
+from nsqclient.consumer.dedup import Dedup
 from nsqclient.consumer.events import Events
 from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.flow import Flow
-from nsqclient.consumer.giveup import GiveUp
 from nsqclient.consumer.intake import Intake
-from nsqclient.consumer.message import Message
+from nsqclient.consumer.message import HELD, Message
 from nsqclient.consumer.options import FlowControl, Leases
 from nsqclient.consumer.subscription import Counts, Subscription
 from nsqclient.consumer.workers import Workers
@@ -43,6 +45,8 @@ CLOSE_WAIT_TIMEOUT = 1.0
 TURN = 0.01
 """Seconds that messages are handed out without letting the loop turn. A body that never waits would keep
 heartbeats and answers back until all that was received is worked on."""
+AHEAD = 2
+"""Messages under way for each that is handled, unless ``max_in_flight`` is given: so none waits for its next."""
 REFUSALS = (
     SubscribeRefused,
     IdentifyRejected,
@@ -65,11 +69,12 @@ class Reception:
         target: Nsqd | Lookup,
         *,
         options: ConnectionOptions,
-        max_in_flight: int,
+        max_in_flight: int | None,
         flow: FlowControl,
         failures: Failures,
         leases: Leases,
         codec: Codec,
+        dedup: Dedup | None,
         headers: bool,
         pace: FullJitter,
         chance: Chance,
@@ -79,18 +84,30 @@ class Reception:
         self.channel = channel
         self.counts = Counts()
         self.events = Events()
-        self.flow = Flow(max_in_flight, flow, self.events, chance, self._fail)
+        self._max_in_flight = max_in_flight
+        self.flow = Flow(1 if max_in_flight is None else max_in_flight, flow, self.events, chance, self._fail)
         self.intake = Intake()
         self.life = Lifecycle("consumer")
         self.nodes: Nodes[Subscription] = Nodes(self._subscription)
-        self.workers = Workers(self.take, self.life)
+        self.workers = Workers(self.life, self._handlers_changed)
         self._target = target
         self._options = options
         self._codec = codec
         self._headers = headers
         self._leases = leases
         self._requeue = failures.requeue
-        self._give_up = GiveUp(failures.attempts, failures.give_up)
+        self.admission = Admission(
+            failures,
+            dedup,
+            topic=topic,
+            target=target,
+            options=options,
+            headers=headers,
+            events=self.events,
+            failed=self._fail,
+            chance=chance,
+        )
+        self._give_up = self.admission.give_up
         self._pace = pace
         self._chance = chance
         self._tasks = Tasks(self._fail)
@@ -118,6 +135,8 @@ class Reception:
                 message = messages.popleft()
                 if clock() - message.received_at > message.source.lease:
                     message.source.expire(message)
+                elif self.admission.needed and not await self._admit(message):
+                    continue
                 elif not self._give_up.overdue(message):
                     return message
             if self.intake.ended:
@@ -125,6 +144,44 @@ class Reception:
             if self.life.phase == "new":
                 raise self.life.closed()
             await self.intake.wait()
+
+    async def _admit(self, message: Message) -> bool:
+        try:
+            admitted = await self.admission.admit(message)
+        except BaseException:
+            self.put_back([message])
+            raise
+        if admitted and self.intake.ended and message.state is HELD:
+            message.source.hand_back(message)
+        return admitted and message.state is HELD
+
+    def set_max_in_flight(self, count: int) -> None:
+        """Changes the cap, for good."""
+        self._max_in_flight = count
+        self.flow.set_max_in_flight(count)
+
+    def _handlers_changed(self, places: int) -> None:
+        if self._max_in_flight is None and places and not self.intake.ended:
+            self.flow.set_max_in_flight(AHEAD * places)
+
+    def put_back(self, messages: list[Message]) -> None:
+        """These were taken and are not handed out: they come first again."""
+        held = [message for message in messages if message.state is HELD]
+        if not self.intake.ended:
+            self.intake.put_back(held)
+            return
+        for message in held:
+            message.source.hand_back(message)
+
+    def buffered(self) -> int:
+        """Messages that can be taken without waiting."""
+        return len(self.intake.messages)
+
+    def starving(self) -> Starving:
+        """Whether more can come while nothing is answered."""
+        asked = [m for m in self.nodes.members.values() if m.connected and m.share.rdy]
+        full = sum(len(member.held) >= member.share.rdy for member in asked)
+        return Starving(some=full > 0, every=full == len(asked))
 
     # ---- its life
 
@@ -174,7 +231,7 @@ class Reception:
         except TimeoutError:
             pass
         await self.workers.cancel()
-        await self._give_up.cancel()
+        await self.admission.close()
         # what is still on its way here must come before the connections end, to be handed back
         await self._until(lambda: all(member.quiet for member in members))
         await asyncio.gather(*(member.end() for member in members))

@@ -1,92 +1,150 @@
-"""Runs handlers: several at a time, each failure kept to its message."""
+"""Runs handlers: several at a time, as many as are wanted at present."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Any, Generic
 
-from nsqclient.consumer.message import Message
-from nsqclient.errors import Control
+from nsqclient.checks import check_timeout
+from nsqclient.consumer.watch import Limited, Watch
+from nsqclient.consumer.worker import Around, Handler, Kind, W, Worker
+from nsqclient.durations import Seconds
+from nsqclient.errors import ConfigError
 from nsqclient.lifecycle import Lifecycle
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[Message], Awaitable[object]]
-"""Called with each message; what it returns is ignored."""
 
 CANCEL_TIMEOUT = 0.5
 """Seconds that cancelled handlers are waited for."""
 
 
-class Workers:
-    """The handlers of one consumer. ``take`` gives the next message, or None at the end."""
+class Crew(Generic[W]):
+    """Workers with one handler."""
 
-    def __init__(self, take: Callable[[], Awaitable[Message | None]], life: Lifecycle) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        take: Callable[[], Awaitable[W | None]],
+        kind: Kind[W],
+        handler: Handler[W],
+        concurrency: int,
+        *,
+        around: Sequence[Around[W]] = (),
+        timeout: Seconds | None = None,
+        each: int = 1,
+    ) -> None:
+        """A handler that takes longer than ``timeout`` seconds fails. ``each`` is how many messages it may
+        handle at a time. Raises ConfigError."""
+        self._concurrency = check_concurrency(concurrency)
+        self._of = workers
         self._take = take
-        self._life = life
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._kind = kind
+        self._handler = handler
+        self._around = around
+        self._timeout = inf if timeout is None else check_timeout(timeout)
+        self._each = each
+        self._watch = Watch(self._limited)
+        self._workers: dict[asyncio.Task[None], Worker[W]] = {}
+        self._ended: asyncio.Future[None] | None = None
+        self._count = 0
 
-    async def run(self, handler: Handler, concurrency: int) -> None:
+    async def run(self) -> None:
         """Until nothing comes any more, and the handlers that run have ended or were cancelled.
 
         A task for each of ``concurrency`` takes messages in turn, rather than one for each message.
         """
-        loop = asyncio.get_running_loop()
-        workers = {
-            loop.create_task(self._work(handler), name=f"nsqclient handler {n}") for n in range(concurrency)
-        }
-        self._tasks |= workers
+        self._ended = asyncio.get_running_loop().create_future()
+        self._of.crews.add(self)
+        self._of.changed()
         try:
-            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            self._adjust()
+            await self._ended
         finally:
-            await self._end(workers)
-            self._tasks -= workers
-        for worker in workers:
-            if worker.done() and not worker.cancelled():
-                worker.result()
-        if self._life.failed:
-            raise self._life.closed()
+            self._ended.cancel()
+            await self.cancel()
+            self._watch.stop()
+            self._of.crews.discard(self)
+            self._of.changed()
+        if self._of.life.failed:
+            raise self._of.life.closed()
+
+    def set_concurrency(self, count: int) -> None:
+        """Changes it at once; of workers that are too many the idle ones end first. Raises ConfigError."""
+        self._concurrency = check_concurrency(count)
+        if self._ended is not None and not self._ended.done():
+            self._adjust()
+            self._of.changed()
+
+    @property
+    def width(self) -> int:
+        """How many messages may be handled at a time."""
+        return self._concurrency * self._each
 
     async def cancel(self) -> None:
         """Cancels all handlers; their messages are requeued."""
-        await self._end(self._tasks)
-
-    async def _end(self, workers: set[asyncio.Task[None]]) -> None:
-        running = {worker for worker in workers if not worker.done()}
-        for worker in running:
-            worker.cancel()
+        running = {task for task in self._workers if not task.done()}
+        for task in running:
+            task.cancel()
         if running:
             _, stubborn = await asyncio.wait(running, timeout=CANCEL_TIMEOUT)
-            for worker in stubborn:
-                log.error("a handler does not end although it was cancelled: %r", worker)
+            for task in stubborn:
+                log.error("a handler does not end although it was cancelled: %r", task)
 
-    async def _work(self, handler: Handler) -> None:
-        me = asyncio.current_task()
-        assert me is not None
-        while (message := await self._take()) is not None:
-            try:
-                await handler(message)
-            except Control as e:
-                message.settle(e)
-            except Exception as e:  # noqa: BLE001 - logged below; a handler may raise anything
-                self._failed(message, e)
-            except asyncio.CancelledError as e:
-                if me.cancelling():
-                    message.settle(e)
-                    raise
-                # nobody cancelled the handler: something it awaited was, which is its failure
-                self._failed(message, RuntimeError("the handler awaited something that was cancelled"))
-            except BaseException as e:
-                message.settle(e)
-                raise
-            else:
-                message.settle(None)
-                if me.cancelling():
-                    log.error("the handler of message %s swallowed its cancellation", message.id)
-                    raise asyncio.CancelledError
+    def _adjust(self) -> None:
+        staying = [worker for worker in self._workers.values() if not worker.leaving]
+        for worker in sorted(staying, key=lambda worker: worker.idle)[self._concurrency :]:
+            worker.leaving = True
+            if worker.idle and worker.task is not None:
+                worker.task.cancel()
+        loop = asyncio.get_running_loop()
+        for _ in range(self._concurrency - len(staying)):
+            self._count += 1
+            name = f"nsqclient handler {self._count}"
+            worker = Worker(
+                self._take, self._kind, self._handler, self._around, self._timeout, self._watch, name
+            )
+            worker.task = loop.create_task(worker.run(), name=name)
+            self._workers[worker.task] = worker
+            worker.task.add_done_callback(self._worker_ended)
 
-    @staticmethod
-    def _failed(message: Message, error: Exception) -> None:
-        log.error("handling message %s of topic %s failed", message.id, message.topic, exc_info=error)
-        message.settle(error)
+    def _worker_ended(self, task: asyncio.Task[None]) -> None:
+        del self._workers[task]
+        error = None if task.cancelled() else task.exception()
+        assert self._ended is not None
+        if self._ended.done():
+            return
+        if error is not None:
+            self._ended.set_exception(error)
+        elif not self._workers:
+            self._ended.set_result(None)
+
+    def _limited(self) -> list[Limited]:
+        return list(self._workers.values())
+
+
+class Workers:
+    """The crews of one consumer."""
+
+    def __init__(self, life: Lifecycle, wanted: Callable[[int], None]) -> None:
+        """``wanted`` is told how many messages may be handled at a time, whenever that changes."""
+        self.life = life
+        self.crews: set[Crew[Any]] = set()
+        self._wanted = wanted
+
+    def changed(self) -> None:
+        """There are more handlers, or fewer."""
+        self._wanted(sum(crew.width for crew in self.crews))
+
+    async def cancel(self) -> None:
+        """Cancels all handlers; their messages are requeued."""
+        await asyncio.gather(*(crew.cancel() for crew in self.crews))
+
+
+def check_concurrency(concurrency: int) -> int:
+    """Raises ConfigError unless it is positive."""
+    if concurrency < 1:
+        raise ConfigError(f"concurrency is {concurrency}, want at least 1")
+    return concurrency

@@ -124,7 +124,7 @@ async def test_a_handler_that_swallows_its_cancellation_is_told_on(caplog: pytes
         task.cancel()
         await asyncio.wait([task])
         await nsqd.expect(f"FIN {message_id}")
-    assert f"handler of message {message_id} swallowed its cancellation" in caplog.text
+    assert f"handler of message {message_id} of topic t swallowed its cancellation" in caplog.text
 
 
 async def test_a_handler_that_does_not_end_is_left_behind(

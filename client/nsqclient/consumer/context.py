@@ -1,0 +1,54 @@
+"""Calls a handler in a context of its own, without a task of its own.
+
+Context variables that a handler sets must not be seen by the next message's. A task for each message
+would do that, at several times the cost: here the task of a worker steps the handler's coroutine, each
+step in the context that belongs to the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import Context
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class InContext(Generic[T]):
+    """Awaiting it calls ``function(*arguments)`` and awaits what it returns, all within ``context``.
+
+    Cancelling, ``asyncio.timeout`` and ``asyncio.current_task`` work as ever: the task is the caller's.
+    """
+
+    __slots__ = ("_arguments", "_context", "_function")
+
+    def __init__(self, context: Context, function: Callable[..., Awaitable[T]], *arguments: object) -> None:
+        self._context = context
+        self._function = function
+        self._arguments = arguments
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        enter = self._context.run
+        steps = enter(_begin, self._function, self._arguments)
+        try:
+            waiting_for = enter(next, steps)
+            while True:
+                try:
+                    got = yield waiting_for
+                except GeneratorExit:
+                    enter(steps.close)
+                    raise
+                except BaseException as e:  # noqa: BLE001 - handed on to the handler, a cancellation included
+                    waiting_for = enter(steps.throw, e)
+                else:
+                    waiting_for = enter(steps.send, got)
+        except StopIteration as e:
+            return e.value  # type: ignore[no-any-return]
+
+
+def _begin(function: Callable[..., Awaitable[T]], arguments: tuple[object, ...]) -> Generator[Any, Any, T]:
+    return _steps(function(*arguments))
+
+
+def _steps(awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
+    return (yield from awaitable.__await__())

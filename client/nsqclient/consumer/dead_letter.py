@@ -1,0 +1,78 @@
+"""Publishes what is given up to a topic of its own, together with what is known about it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+from nsqclient.consumer.message import Message
+from nsqclient.producer.producer import Producer
+
+log = logging.getLogger(__name__)
+
+Why = Literal["attempts", "handler", "expired"]
+"""It failed too often, its handler raised DeadLetter, or its sender's deadline had passed."""
+
+ERROR_TEXT = 1000
+"""Characters of an error's text that travel."""
+CLOSE_TIMEOUT = 0.5
+"""Seconds for the producer to end; every letter was confirmed or given back by then."""
+
+
+class DeadLetters:
+    """Publishes them, with the producer given or with one that is made when it is needed."""
+
+    def __init__(self, topic: str, given: Producer | None, make: Callable[[], Producer]) -> None:
+        self.topic = topic
+        self.count = 0
+        """How many were published."""
+        self._producer = given
+        self._make = make
+        self._own: Producer | None = None
+        self._opening = asyncio.Lock()
+
+    async def publish(self, message: Message, error: BaseException | None, why: Why) -> None:
+        """Returns when a nsqd has it; raises what :meth:`Producer.publish` raises, and Closed."""
+        producer = self._producer or await self._own_producer()
+        await producer.publish(self.topic, message.body)
+        self.count += 1
+        log.warning(
+            "message %s of topic %s is a dead letter in topic %s (%s) after %d attempts: %r",
+            message.id,
+            message.topic,
+            self.topic,
+            why,
+            message.attempts,
+            error,
+        )
+
+    async def close(self) -> None:
+        """Ends the producer that was made."""
+        if self._own is not None:
+            await self._own.close(CLOSE_TIMEOUT)
+
+    async def _own_producer(self) -> Producer:
+        async with self._opening:
+            if self._own is None:
+                producer = self._make()
+                await producer.__aenter__()
+                self._own = producer
+        return self._own
+
+
+def letter_headers(message: Message, error: BaseException | None, why: Why) -> dict[str, str]:
+    """What a dead letter tells about the message it was."""
+    headers = {
+        "nsq-reason": why,
+        "nsq-topic": message.topic,
+        "nsq-channel": message.channel,
+        "nsq-node": message.node,
+        "nsq-message-id": message.id,
+        "nsq-attempts": str(message.attempts),
+        "nsq-timestamp": str(message.timestamp_ns),
+    }
+    if error is not None:
+        headers["nsq-error"] = f"{type(error).__name__}: {error}"[:ERROR_TEXT]
+    return headers
