@@ -105,6 +105,11 @@ class Copy(Parcel):
         """Always: consumers must recognise them anyway."""
         return True
 
+    def changed(self) -> None:
+        """It is to be sent once more: what depends on the time is made anew."""
+        if self.of.stamp is not None:
+            self.command = self.of.stamp(False)
+
     def acked(self, now: float, fates: Fates) -> None:
         """One more nsqd has it."""
         self.state = OVER

@@ -9,7 +9,7 @@ from functools import partial
 from math import inf
 from typing import NamedTuple
 
-from nsqclient.connection.options import ConnectionOptions
+from nsqclient.connection.options import ConnectionOptions, Topology
 from nsqclient.connection.reconnect import Failure
 from nsqclient.connection.state import Agreement, Refusal
 from nsqclient.discovery.discovery import Discovery
@@ -20,7 +20,6 @@ from nsqclient.errors import (
     ConnectError,
     NoNodes,
     NsqError,
-    Outcome,
     PublishError,
     PublishNotSent,
     PublishRejected,
@@ -29,6 +28,7 @@ from nsqclient.errors import (
 )
 from nsqclient.lifecycle import Lifecycle
 from nsqclient.pauses import Chance
+from nsqclient.producer.counts import Counts
 from nsqclient.producer.delivery import Receipt
 from nsqclient.producer.gathering import Gathering
 from nsqclient.producer.options import Batch, RetryPolicy, Routing
@@ -50,22 +50,6 @@ HALF_WAY = "E_MPUB_FAILED"
 """Some of the messages may be stored."""
 ONE_TO_BLAME = frozenset({"E_BAD_MESSAGE", "E_BAD_BODY"})
 """One message of an MPUB may be why all were refused."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """Publishes by what became of them."""
-
-    stored: int = 0
-    rejected: int = 0
-    not_sent: int = 0
-    unknown: int = 0
-    unheard: int = 0
-    """Those failed ones for which nobody waited."""
-
-    def failed(self, outcome: Outcome) -> None:
-        """One more."""
-        setattr(self, outcome, getattr(self, outcome) + 1)
 
 
 class NodeState(NamedTuple):
@@ -121,6 +105,7 @@ class Dispatch(Fates):
         self._redundant = settings.routing.copies > 1
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
+        self.accepting = True
         self._idle = asyncio.Event()
         self._idle.set()
         self._last_failure: Failure | None = None
@@ -129,7 +114,10 @@ class Dispatch(Fates):
         self._discovery: Discovery | None = None
         drop_after = settings.target.drop_missing_after if isinstance(settings.target, Lookup) else inf
         self._nodes: Nodes[Outlet] = Nodes(self._outlet, drop_after)
-        self._sending = Sending(settings.routing, Router(settings.routing), self._outlets, self)
+        here = settings.options.topology or Topology()
+        self._sending = Sending(
+            settings.routing, Router(settings.routing, here.zone, here.region), self._outlets, self
+        )
         if settings.batch is not None:
             limit = settings.options.limits.max_body_size
             self.gathering = Gathering(settings.batch, limit, self._sending.add)
@@ -163,6 +151,7 @@ class Dispatch(Fates):
 
     async def close(self, limit: float) -> None:
         """Waits up to ``limit`` seconds for what is pending, disconnects."""
+        self.accepting = False
         self.room.refuse(Closed("the producer is closed"))
         if self.gathering is not None:
             self.gathering.flush()
@@ -177,11 +166,6 @@ class Dispatch(Fates):
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.gather(*(outlet.end() for outlet in self._outlets()))
-        if self.counts.unheard:
-            log.warning(
-                "a producer was closed; %d messages that nobody waited for have failed or may have",
-                self.counts.unheard,
-            )
 
     def hurry(self) -> None:
         """Waits no longer for what is pending."""
@@ -236,7 +220,7 @@ class Dispatch(Fates):
         except asyncio.CancelledError as e:
             e.add_note("the publish was not sent")
             raise
-        if not self._life.is_open:  # it was closed between the place and our turn
+        if not self.accepting or self._life.failed:  # it was closed between the place and our turn
             self.room.give_back(size, 1)
             raise self._life.closed()
 
@@ -303,7 +287,7 @@ class Dispatch(Fates):
         publish.error = error
         self.counts.failed(error.outcome if isinstance(error, PublishError) else publish.outcome)
         if publish.abandoned or (publish.submitted and not publish.waiters):
-            self.counts.unheard += 1
+            self.counts.unheard += 1  # told when the producer is closed
         self._settle(publish)
         if not publish.under_way:
             self._release(publish)
@@ -494,6 +478,8 @@ class Dispatch(Fates):
     def _resend(self, parcels: list[Parcel]) -> None:
         """Sends them again, though not for a caller that was cancelled."""
         wanted = [parcel for parcel in parcels if not parcel.drop_abandoned(partial(_dropped, parcel), self)]
+        for parcel in wanted:
+            parcel.changed()
         self._sending.resend(wanted)
 
     def unanswered(self, parcels: list[Parcel], error: ConnectError) -> None:

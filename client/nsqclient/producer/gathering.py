@@ -55,6 +55,7 @@ class Gathering:
         batch.timer.cancel()
         members = [member for member in batch.members if member.state != OVER]
         if len(members) == 1:
+            members[0].loose = False
             members[0].command = commands.encode_pub(topic, members[0].command)
             self._send(members[0])
         elif members:

@@ -20,6 +20,10 @@ MakeError = Callable[[], PublishError]
 """Makes the error anew for each who is to raise it."""
 
 
+Stamp = Callable[[bool], bytes]
+"""Makes the command anew, or a bare body if told so: some headers are about the time of sending."""
+
+
 class Fates:
     """Who hears what became of publishes."""
 
@@ -84,6 +88,9 @@ class Parcel:
         """Makes it ready to be sent once more after it was changed; False when it is not to be sent."""
         return self.state != OVER
 
+    def changed(self) -> None:
+        """It is to be sent once more: what depends on the time is made anew."""
+
     def acked(self, now: float, fates: Fates) -> None:
         """nsqd has stored it."""
         raise NotImplementedError
@@ -116,6 +123,7 @@ class Publish(Parcel):
         "note",
         "queued_at",
         "size",
+        "stamp",
         "submitted",
     )
 
@@ -153,6 +161,7 @@ class Publish(Parcel):
         self.waiters = None
         self.loose = False
         """Its command is a bare body, to go with others."""
+        self.stamp: Stamp | None = None
         self.carrier: Parcel | None = None
         """The batch that has it."""
         self.abandoned = False
@@ -212,6 +221,19 @@ class Publish(Parcel):
         """Whether consumers can recognise a second one."""
         return self.key is not None
 
+    def changed(self) -> None:
+        """It is to be sent once more: what depends on the time is made anew."""
+        if self.stamp is not None and self.state == WAITING:
+            self.state = CHANGED
+
+    def refresh(self) -> bool:
+        """Makes it ready to be sent once more after it was changed; False when it is not to be sent."""
+        if self.state == CHANGED:
+            self.state = WAITING
+            if self.stamp is not None:
+                self.command = self.stamp(self.loose)
+        return self.state != OVER
+
     def acked(self, now: float, fates: Fates) -> None:
         """nsqd has stored it."""
         fates.stored(self, now)
@@ -270,8 +292,17 @@ class Gathered(Parcel):
                 self.state = OVER
                 return False
             self.state = WAITING
+            for member in self.members:
+                member.refresh()
             self.command = commands.encode_mpub(self.topic, [member.command for member in self.members])
         return self.state != OVER
+
+    def changed(self) -> None:
+        """It is to be sent once more: what depends on the time is made anew."""
+        for member in self.members:
+            member.changed()
+            if member.state == CHANGED and self.state == WAITING:
+                self.state = CHANGED
 
     def acked(self, now: float, fates: Fates) -> None:
         """nsqd has stored all of it."""
@@ -294,8 +325,9 @@ class Gathered(Parcel):
         """Each message by itself; the batch is no more."""
         parts = self._end()
         for part in parts:
-            part.carrier = None
+            part.loose = False
             part.command = commands.encode_pub(part.topic, part.command)
+            part.changed()
         return parts
 
     def _end(self) -> list[Publish]:

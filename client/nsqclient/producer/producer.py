@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Iterable
-from struct import Struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
-from nsqclient.checks import Body, check_bodies, check_body, check_delay, check_name, check_timeout
+from nsqclient.checks import Body, check_timeout
 from nsqclient.connection.endpoint import resolve
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.state import Agreement
+from nsqclient.content import codecs
+from nsqclient.content.codecs import Codec
+from nsqclient.content.outgoing import Outgoing
+from nsqclient.content.sealing import SWITCH, HeadersMode
 from nsqclient.discovery.targets import Target
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import Backlogged, ConfigError
 from nsqclient.lifecycle import Lifecycle
 from nsqclient.pauses import Chance
-from nsqclient.producer.copies import Redundant
+from nsqclient.producer.composing import Composer
+from nsqclient.producer.counts import Counts
 from nsqclient.producer.delivery import Delivery, Receipt
-from nsqclient.producer.dispatch import Counts, Dispatch, NodeState, Settings
+from nsqclient.producer.dispatch import Dispatch, NodeState, Settings
 from nsqclient.producer.options import Batch, RetryPolicy, Routing
 from nsqclient.producer.parcels import Publish
+from nsqclient.producer.relay import AroundPublish, Relays, wrapped
 from nsqclient.producer.reports import Reports, Ring
 from nsqclient.producer.room import Room
-from nsqcore.wire import commands
 
 CANCELLED_FLUSH = 1.0
 """Seconds that a producer which is left by an exception waits for what is pending."""
-KNOWN_TOPICS = 1000
-"""Names that were checked lately are not checked again."""
 
-_U32 = Struct(">I").pack
+log = logging.getLogger(__name__)
 
 
 class ProducerStats(NamedTuple):
@@ -85,6 +89,9 @@ class Producer:
         max_pending: int = 10_000,
         max_pending_bytes: int = 64 << 20,
         close_timeout: Seconds = 10.0,
+        codec: Codec = codecs.auto,
+        headers: HeadersMode = "never",
+        around: Sequence[AroundPublish] = (),
         chance: Chance = random.random,
     ) -> None:
         """Nothing connects here. ``chance`` draws the random numbers of the pauses between connects."""
@@ -107,61 +114,93 @@ class Producer:
             reports=reports,
             chance=chance,
         )
-        self._limits = self._settings.options.limits
+        if headers not in ("never", "auto", "always"):
+            raise ConfigError(f"headers is {headers!r}, want 'never', 'auto' or 'always'")
+        if routing.copies > 1 and headers == "never":
+            raise ConfigError(f"copies={routing.copies} can't be told apart by consumers: {SWITCH}")
+        self._codec = codec
+        self._headers = headers
+        self._around = tuple(around)
         self._timeout = check_timeout(timeout)
         self._close_timeout = to_seconds(close_timeout)
         self._life = Lifecycle("producer")
         self._counts = Counts()
         self._room = Room(max_pending, max_pending_bytes)
         self._ring = Ring(max_pending)
-        self._prefixes: dict[str, bytes] = {}
-        self._kind = Redundant if routing.copies > 1 else Publish
+        self._relays = Relays(max_pending, self._counts, self._ring, reports)
         self._dispatch: Dispatch | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     # ---- publishing
 
     async def publish(
-        self, topic: str, body: Body, *, delay: Seconds | None = None, timeout: Seconds | None = None
+        self,
+        topic: str,
+        value: object,
+        *,
+        delay: Seconds | None = None,
+        timeout: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        propagate_deadline: bool | None = None,
     ) -> Receipt:
         """Publishes one message and waits until a nsqd has it.
 
-        ``delay`` seconds keep it from consumers for so long. Raises ConfigError for what could never be
-        published, before anything is sent; PublishError, whose ``outcome`` tells whether the message may
-        be stored; and Closed.
+        Bytes are sent as they are, other values as the producer's codec encodes them. ``delay`` seconds keep
+        it from consumers for so long. ``key`` names the message itself, so that consumers can drop a second
+        one; it travels with ``headers``, which the producer must be allowed to send.
+
+        Raises ConfigError for what could never be published, before anything is sent; PublishError, whose
+        ``outcome`` tells whether the message may be stored; and Closed.
 
         Cancelling it keeps a message that was not written yet from being sent; otherwise its outcome will
         be among the :meth:`reports`. A note on the CancelledError says which.
         """
         dispatch = self._opened()
-        publish = self._single(topic, body, delay, timeout)
-        if not self._room.take_nowait(publish.size):
-            await dispatch.wait_for_room(publish.size, publish.deadline)
-        return await dispatch.complete(publish)
+        if headers is None and key is None and propagate_deadline is None and not self._around:
+            publish = self._composed.single(topic, value, delay, timeout)
+            if publish is not None:
+                if not self._room.take_nowait(publish.size):
+                    await dispatch.wait_for_room(publish.size, publish.deadline)
+                return await dispatch.complete(publish)
+        outgoing = self._outgoing(topic, value, delay, timeout, headers, key, propagate_deadline)
+        return await wrapped(self._around, self._send)(outgoing)
 
     async def publish_many(
-        self, topic: str, bodies: Iterable[Body], *, timeout: Seconds | None = None
+        self,
+        topic: str,
+        values: Iterable[object],
+        *,
+        timeout: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Receipt:
         """Publishes several messages in one command: nsqd stores all or, unless it fails, none of them.
 
-        Raises as :meth:`publish`; MessageTooLarge also when they exceed the limit of one command together.
+        All have the same ``headers``. Raises as :meth:`publish`; MessageTooLarge also when they exceed the
+        limit of one command together.
         """
         dispatch = self._opened()
-        check_name("topic", topic)
-        checked = check_bodies(bodies, self._limits)
-        command = commands.encode_mpub(topic, checked)
-        publish = self._made(topic, command, len(checked), None, None, False, timeout)
-        if not self._room.take_nowait(publish.size):
-            await dispatch.wait_for_room(publish.size, publish.deadline)
-        return await dispatch.complete(publish)
+        if headers is None and not self._around:
+            publish = self._composed.many(topic, values, timeout)
+            if publish is not None:
+                if not self._room.take_nowait(publish.size):
+                    await dispatch.wait_for_room(publish.size, publish.deadline)
+                return await dispatch.complete(publish)
+        if not isinstance(values, str | Body) and isinstance(values, Iterable):
+            values = list(values)
+        outgoing = self._outgoing(topic, values, None, timeout, headers, None, None)
+        outgoing.count = len(values) if isinstance(values, list) else 1
+        return await wrapped(self._around, self._send_many)(outgoing)
 
     async def submit(
         self,
         topic: str,
-        body: Body,
+        value: object,
         *,
         delay: Seconds | None = None,
         timeout: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        propagate_deadline: bool | None = None,
         note: object = None,
     ) -> Delivery:
         """Gives one message to the producer, and waits for no more than room.
@@ -171,7 +210,16 @@ class Producer:
         timeout, which goes on for the sending. Being cancelled means that the message was not taken.
         """
         dispatch = self._opened()
-        publish = self._single(topic, body, delay, timeout)
+        publish: Publish | None = None
+        if headers is None and key is None and propagate_deadline is None and not self._around:
+            publish = self._composed.single(topic, value, delay, timeout)
+        if publish is None:
+            outgoing = self._outgoing(topic, value, delay, timeout, headers, key, propagate_deadline, note)
+            if self._around:
+                relayed = self._relays.start(outgoing, self._around, self._send_relayed)
+                await relayed.taken()
+                return relayed
+            publish = self._composed.sealed(outgoing)
         publish.submitted, publish.note = True, note
         if not self._room.take_nowait(publish.size):
             await dispatch.wait_for_room(publish.size, publish.deadline)
@@ -181,18 +229,29 @@ class Producer:
     def submit_nowait(
         self,
         topic: str,
-        body: Body,
+        value: object,
         *,
         delay: Seconds | None = None,
         timeout: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        propagate_deadline: bool | None = None,
         note: object = None,
     ) -> Delivery:
         """Gives one message to the producer, or raises Backlogged if there is no room now; see :meth:`submit`."""
         dispatch = self._opened()
-        publish = self._single(topic, body, delay, timeout)
+        publish: Publish | None = None
+        if headers is None and key is None and propagate_deadline is None and not self._around:
+            publish = self._composed.single(topic, value, delay, timeout)
+        if publish is None:
+            outgoing = self._outgoing(topic, value, delay, timeout, headers, key, propagate_deadline, note)
+            if self._around:
+                if self._relays.full:
+                    raise self._backlogged()
+                return self._relays.start(outgoing, self._around, self._send_relayed)
+            publish = self._composed.sealed(outgoing)
         if not self._room.take_nowait(publish.size):
-            self._counts.not_sent += 1
-            raise Backlogged(f"no room: {self._room}")
+            raise self._backlogged()
         publish.submitted, publish.note = True, note
         dispatch.take(publish)
         return publish
@@ -203,41 +262,51 @@ class Producer:
             raise self._life.closed()
         return dispatch
 
-    def _single(self, topic: str, body: object, delay: Seconds | None, timeout: Seconds | None) -> Publish:
-        """A publish of one message; raises ConfigError."""
-        prefix = self._prefixes.get(topic) or self._prefix(topic)
-        if type(body) is not bytes or not 0 < len(body) <= self._limits.max_msg_size:
-            body = check_body(body, self._limits)
-        if delay is not None and (delay_ms := check_delay(delay, self._limits)):
-            command = commands.encode_dpub(topic, delay_ms, body)
-            return self._made(topic, command, 1, None, None, False, timeout)
-        if self._settings.batch is not None:
-            publish = self._made(topic, body, 1, None, None, False, timeout)
-            publish.loose = True
-            return publish
-        return self._made(topic, b"".join((prefix, _U32(len(body)), body)), 1, None, None, False, timeout)
+    def _backlogged(self) -> Backlogged:
+        self._counts.not_sent += 1
+        return Backlogged(f"no room: {self._room}")
 
-    def _made(
+    def _outgoing(
         self,
         topic: str,
-        command: bytes,
-        count: int,
-        key: str | None,
-        note: object,
-        submitted: bool,
+        value: object,
+        delay: Seconds | None,
         timeout: Seconds | None,
-    ) -> Publish:
-        assert self._loop is not None
-        seconds = self._timeout if timeout is None else check_timeout(timeout)
-        now = self._loop.time()
-        return self._kind(topic, command, count, key, note, submitted, now, now + seconds)
+        headers: Mapping[str, str] | None,
+        key: str | None,
+        propagate_deadline: bool | None,
+        note: object = None,
+    ) -> Outgoing:
+        return Outgoing(
+            topic,
+            value,
+            headers={} if headers is None else {**headers},
+            key=key,
+            delay=delay,
+            timeout=timeout,
+            note=note,
+            propagate_deadline=propagate_deadline,
+            carries_headers=self._headers != "never",
+        )
 
-    def _prefix(self, topic: str) -> bytes:
-        check_name("topic", topic)
-        if len(self._prefixes) >= KNOWN_TOPICS:
-            self._prefixes.clear()
-        prefix = self._prefixes[topic] = b"PUB %b\n" % topic.encode()
-        return prefix
+    async def _send(self, outgoing: Outgoing) -> Receipt:
+        return await self._complete(self._composed.sealed(outgoing))
+
+    async def _send_many(self, outgoing: Outgoing) -> Receipt:
+        return await self._complete(self._composed.sealed_many(outgoing))
+
+    async def _send_relayed(self, outgoing: Outgoing, taken: Callable[[], None]) -> Receipt:
+        return await self._complete(self._composed.sealed(outgoing), taken)
+
+    async def _complete(self, publish: Publish, taken: Callable[[], None] = lambda: None) -> Receipt:
+        dispatch = self._dispatch
+        assert dispatch is not None
+        if not dispatch.accepting or self._life.failed:
+            raise self._life.closed()
+        if not self._room.take_nowait(publish.size):
+            await dispatch.wait_for_room(publish.size, publish.deadline)
+        taken()
+        return await dispatch.complete(publish)
 
     # ---- what became of it
 
@@ -313,7 +382,14 @@ class Producer:
 
     async def __aenter__(self) -> Self:
         self._life.open()
-        self._loop = asyncio.get_running_loop()
+        self._composed = Composer(
+            limits=self._settings.options.limits,
+            timeout=self._timeout,
+            codec=self._codec,
+            headers=self._headers,
+            copies=self._settings.routing.copies > 1,
+            batches=self._settings.batch is not None,
+        )
         self._dispatch = Dispatch(self._settings, self._life, self._room, self._counts, self._ring)
         self._dispatch.open()
         return self
@@ -337,6 +413,22 @@ class Producer:
             return
         limit = self._close_timeout if timeout is None else to_seconds(timeout)
         try:
-            await self._life.close(lambda: dispatch.close(limit), dispatch.hurry)
+            await self._life.close(partial(self._close, dispatch, limit), partial(self._hurry, dispatch))
         finally:
             self._ring.end()
+
+    async def _close(self, dispatch: Dispatch, limit: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit
+        await self._relays.wait(limit)
+        await dispatch.close(max(0.0, end - loop.time()))
+        await self._relays.cancel()
+        if self._counts.unheard:
+            log.warning(
+                "a producer was closed; %d messages that nobody waited for have failed or may have",
+                self._counts.unheard,
+            )
+
+    def _hurry(self, dispatch: Dispatch) -> None:
+        self._relays.hurry()
+        dispatch.hurry()

@@ -7,6 +7,7 @@ import pytest
 
 from nsqclient import (
     Closed,
+    CodecError,
     ConfigError,
     ConnectionOptions,
     DelayOutOfRange,
@@ -60,7 +61,10 @@ async def test_several_messages_are_one_command() -> None:
         (lambda p: p.publish("t", b"x" * 11), MessageTooLarge),
         (lambda p: p.publish("t", b"x", delay=61), DelayOutOfRange),
         (lambda p: p.publish("t", b"x", timeout=0), ConfigError),
-        (lambda p: p.publish("t", "text"), TypeError),
+        (lambda p: p.publish("t", ""), EmptyMessage),
+        (lambda p: p.publish("t", object()), CodecError),
+        (lambda p: p.publish("t", b"x", key="k"), ConfigError),
+        (lambda p: p.publish("t", b"x", headers={"a": "b"}), ConfigError),
         (lambda p: p.publish_many("t", []), EmptyMessage),
         (lambda p: p.publish_many("t", [b"x", b""]), EmptyMessage),
         (lambda p: p.publish_many("t", [b"x" * 9] * 3), MessageTooLarge),
