@@ -49,6 +49,9 @@ def encode_frame(kind: int, data: bytes) -> bytes:
     return HEAD.pack(len(data) + 4, kind) + data
 
 
+OK_FRAME = encode_frame(RESPONSE, OK)
+
+
 def decode_message(data: bytes) -> WireMessage:
     """Reads the data of a message frame; raises FrameError when it is too short."""
     if len(data) < MESSAGE_HEAD_SIZE:
@@ -71,6 +74,11 @@ class FrameDecoder:
         self._parts: list[bytes] = []
         self._have = 0
         self._need = 8  # bytes wanted before looking again: joining the parts costs a copy
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing waits for the rest of its frame."""
+        return not self._have
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """The (type, data) of each frame that ``data`` completes; raises FrameError for a wrong size."""

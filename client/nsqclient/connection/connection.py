@@ -26,7 +26,17 @@ from nsqclient.connection.watch import Watch
 from nsqclient.durations import to_seconds
 from nsqclient.errors import AuthRejected, ConnectError, NotNsqd
 from nsqcore.wire import commands
-from nsqcore.wire.frames import ERROR, HEARTBEAT, MAGIC_V2, MESSAGE, OK, RESPONSE, FrameDecoder, FrameError
+from nsqcore.wire.frames import (
+    ERROR,
+    HEARTBEAT,
+    MAGIC_V2,
+    MESSAGE,
+    OK,
+    OK_FRAME,
+    RESPONSE,
+    FrameDecoder,
+    FrameError,
+)
 
 if TYPE_CHECKING:
     from nsqclient.connection.layering import ClientLayers
@@ -89,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._layers: ClientLayers | None = None
         self._out: list[bytes] = []
+        self._acknowledged: Callable[[int], None] | None = None
         self._answer: asyncio.Future[bytes] | None = None
         self._error: ConnectError | None = None
         self._last_read = 0.0
@@ -103,11 +114,15 @@ class Connection(asyncio.Protocol):
         """Whether commands may be sent."""
         return self.phase is not Phase.DEAD
 
-    def attach(self, owner: Owner) -> None:
-        """From now on ``owner`` hears what happens; raises ConnectError if it is dead already."""
+    def attach(self, owner: Owner, acknowledged: Callable[[int], None] | None = None) -> None:
+        """From now on ``owner`` hears what happens; raises ConnectError if it is dead already.
+
+        ``acknowledged`` is told the number of OKs that come together; without it each is an answer.
+        """
         if not self.alive:
             raise self._error or ConnectError(self.node, "closed by nsqd")
         self._owner = owner
+        self._acknowledged = acknowledged
 
     # ---- commands out
 
@@ -120,6 +135,11 @@ class Connection(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self.flush)
         self._out.append(data)
+
+    def send_now(self, data: bytes) -> None:
+        """Hands it to the transport, behind what was gathered; nothing happens once it is dead."""
+        self._out.append(data)
+        self.flush()
 
     def flush(self) -> None:
         """Hands what was gathered to the transport, whole."""
@@ -269,6 +289,10 @@ class Connection(asyncio.Protocol):
         self._last_read = self._loop.time()
         if not self.alive:
             return
+        if self._acknowledged is not None and data.startswith(OK_FRAME) and self._answer is None:
+            data = self._take_oks(data)
+            if not data or not self.alive:
+                return
         try:
             frames = self._decoder.feed(data)
         except FrameError as e:
@@ -295,6 +319,17 @@ class Connection(asyncio.Protocol):
                 return
         if payloads:
             self._messages_came(payloads)
+
+    def _take_oks(self, data: bytes) -> bytes:
+        """Counts the OKs that ``data`` begins with, all at once if there is nothing else; returns the rest."""
+        assert isinstance(self._decoder, FrameDecoder)
+        assert self._acknowledged is not None
+        count = len(data) // len(OK_FRAME)
+        end = count * len(OK_FRAME)
+        if not self._decoder.whole or data[:end] != OK_FRAME * count:
+            return data
+        self._acknowledged(count)
+        return data[end:]
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""

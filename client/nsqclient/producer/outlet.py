@@ -153,10 +153,9 @@ class Outlet:
             self._timed = self._sent + 1
             self._timed_at = self._loop.time()
         self._sent += len(parcels)
-        connection.send(
+        connection.send_now(
             parcels[0].command if len(parcels) == 1 else b"".join([parcel.command for parcel in parcels])
         )
-        connection.flush()
 
     def check_silence(self) -> None:
         """Passes it over while its oldest parcel has run out of time, and gives it up after a while."""
@@ -171,7 +170,7 @@ class Outlet:
 
     async def _connect(self) -> Connection:
         connection = await open_connection(self.address, self._options, self._dial)
-        connection.attach(self)
+        connection.attach(self, self.acknowledged)
         self.connection = connection
         self.tried = False
         self._office.writable()

@@ -91,10 +91,6 @@ class Parcel:
     def changed(self) -> None:
         """It is to be sent once more: what depends on the time is made anew."""
 
-    def acked(self, now: float, fates: Fates) -> None:
-        """nsqd has stored it."""
-        raise NotImplementedError
-
     def fail(self, make: MakeError, fates: Fates) -> None:
         """It will not be tried again."""
         raise NotImplementedError
@@ -234,10 +230,6 @@ class Publish(Parcel):
                 self.command = self.stamp(self.loose)
         return self.state != OVER
 
-    def acked(self, now: float, fates: Fates) -> None:
-        """nsqd has stored it."""
-        fates.stored(self, now)
-
     def fail(self, make: MakeError, fates: Fates) -> None:
         """It will not be tried again."""
         fates.failed(self, make())
@@ -304,10 +296,12 @@ class Gathered(Parcel):
             if member.state == CHANGED and self.state == WAITING:
                 self.state = CHANGED
 
-    def acked(self, now: float, fates: Fates) -> None:
-        """nsqd has stored all of it."""
-        for member in self._end():
-            fates.stored(member, now)
+    def stored(self, now: float) -> list[Publish]:
+        """nsqd has stored all of it: the members that are still waited for."""
+        members = self._end()
+        for member in members:
+            member.acked_at = now
+        return members
 
     def fail(self, make: MakeError, fates: Fates) -> None:
         """None of it will be tried again."""

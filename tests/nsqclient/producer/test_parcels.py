@@ -51,7 +51,7 @@ def test_what_is_written_or_lost_its_answer_before_is_unknown() -> None:
 def test_the_receipt_tells_the_whole_way() -> None:
     publish = make(key="k")
     publish.node, publish.attempts = "a:1", 3
-    publish.acked(2.5, Log())
+    publish.state, publish.acked_at = OVER, 2.5
     receipt = publish.receipt()
     assert (receipt.topic, receipt.nodes, receipt.count, receipt.attempts) == ("t", ("a:1",), 2, 3)
     assert (receipt.queued_at, receipt.acked_at, receipt.message_key) == (1.5, 2.5, "k")
@@ -60,7 +60,7 @@ def test_the_receipt_tells_the_whole_way() -> None:
 
 async def test_one_that_is_done_is_awaited_without_waiting() -> None:
     publish = make()
-    publish.acked(2.5, Log())
+    publish.state, publish.acked_at = OVER, 2.5
     assert publish.done
     assert (await publish).acked_at == 2.5
 
@@ -75,7 +75,7 @@ async def test_several_may_wait_and_one_that_is_cancelled_harms_nobody() -> None
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.wait([first])
-    publish.acked(2.5, Log())
+    publish.state, publish.acked_at = OVER, 2.5
     publish.wake()
     assert await second == 2.5
     assert first.cancelled()
