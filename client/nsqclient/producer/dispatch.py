@@ -424,6 +424,11 @@ class Dispatch(Fates):
 
     def _found(self, named: frozenset[str], complete: bool) -> None:
         self._nodes.found(named, complete, self._loop.time())
+        if self._discovery is not None:
+            for outlet in self._outlets():
+                found = self._discovery.nodes.get(outlet.address)
+                if found is not None:
+                    outlet.zone, outlet.region = found.zone, found.region
         self._connects.set()
 
     def acked(self, parcels: list[Parcel]) -> None:
