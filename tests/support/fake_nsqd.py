@@ -235,7 +235,7 @@ class FakeNsqd:
         verb = line.partition(" ")[0]
         if verb == "IDENTIFY":
             link.identify = json.loads(await _sized(reader))
-        elif verb in ("PUB", "DPUB"):
+        elif verb in ("PUB", "DPUB", "AUTH"):
             line += f" {(await _sized(reader)).decode()}"
         elif verb == "MPUB":
             await reader.readexactly(4)
@@ -258,6 +258,8 @@ class FakeNsqd:
             self._always[verb](link)
         elif verb == "IDENTIFY":
             link.send(RESPONSE, json.dumps(self.agreement).encode())
+        elif verb == "AUTH":
+            link.send(RESPONSE, b'{"identity":"","identity_url":"","permission_count":1}')
         elif verb in ("SUB", "PUB", "MPUB", "DPUB"):
             link.ok()
         elif verb == "CLS":
