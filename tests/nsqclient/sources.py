@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nsqclient import codecs
 from nsqclient.consumer.backoff import Signal
-from nsqclient.consumer.message import FINISHED, REQUEUED, Message
+from nsqclient.consumer.message import FINISHED, REQUEUED, Message, Settled
+from nsqclient.content import codecs
+from nsqclient.content.codecs import Codec
 from nsqclient.durations import Seconds
 from nsqclient.errors import DeadLetter
 
@@ -17,7 +18,10 @@ class RecordingSource:
         self.topic = "t"
         self.channel = "c"
         self.lease = 60.0
-        self.codec: codecs.Codec = codecs.auto
+        self.longest = 900.0
+        self.margin = 0.2
+        self.codec: Codec = codecs.auto
+        self.settled = Settled()
         self.calls: list[tuple[object, ...]] = []
 
     def finished(self, id_bytes: bytes) -> None:
@@ -46,8 +50,14 @@ class RecordingSource:
         message.state = FINISHED
         self.calls.append(("end_given_up", signal))
 
-    def touched(self, id_bytes: bytes) -> None:
-        self.calls.append(("touched", id_bytes))
+    def touched(self, message: Message) -> None:
+        self.calls.append(("touched", message.id_bytes))
 
-    def too_late(self) -> None:
+    def keep(self, message: Message, limit: float | None) -> None:
+        self.calls.append(("keep", limit))
+
+    def let_go(self, message: Message) -> None:
+        self.calls.append(("let_go",))
+
+    def too_late(self, message: Message) -> None:
         self.calls.append(("too_late",))

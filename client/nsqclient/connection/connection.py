@@ -152,6 +152,17 @@ class Connection(asyncio.Protocol):
                     self._added += len(data)
                 self._transport.write(data)
 
+    async def written(self) -> None:
+        """Until all that was sent has left for the system, or the connection is gone.
+
+        The transport tells of no moment but a buffer gone from full to half empty, so it is asked.
+        """
+        self.flush()
+        pause = 0.001
+        while self._transport is not None and self._transport.get_write_buffer_size():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.05)
+
     async def ask(self, event: Event, command: bytes) -> bytes:
         """Sends a command and waits for its answer.
 

@@ -42,6 +42,8 @@ class ConsumerStats(NamedTuple):
     given_up: int
     lost: int
     """Messages that nsqd took back: their connection ended, or their time ran out."""
+    broken: int
+    """Messages whose envelope could not be read; they failed without being handed out."""
     in_flight: int
     """Received and not answered."""
     buffered: int
@@ -229,6 +231,7 @@ class Consumer:
             counts.requeued,
             reception.given_up,
             counts.lost,
+            counts.broken,
             sum(len(subscription.held) for subscription in subscriptions),
             len(reception.intake.messages),
             sum(subscription.connected for subscription in subscriptions),

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, Self
 from weakref import WeakSet
 
+Reason = Literal["refused", "redelivered", "expired", "disconnected", "late"]
+"""See :class:`LeaseLost`."""
 LINE = 1000
 """Events that a listener may be behind."""
 
@@ -95,7 +97,7 @@ class LeaseLost(ConsumerEvent):
 
     node: str
     message_id: str
-    reason: Literal["refused", "redelivered", "expired", "disconnected", "late"]
+    reason: Reason
     """``refused``: nsqd did not take an answer, as the message's time had run out. ``redelivered``: it came
     here once more. ``expired``: it waited here for too long to be handed out. ``disconnected``: its
     connection ended. ``late``: an answer was given to a message that was lost already."""

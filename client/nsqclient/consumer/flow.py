@@ -118,6 +118,11 @@ class Flow:
             counts = "exception" in self._causes or any(asked(error) for asked in self._asked)
         return Signal.BACKOFF if counts else Signal.CONTINUE
 
+    def lease_lost(self, lane: Lane) -> None:
+        """nsqd took a message back while it was worked on."""
+        if "lease_lost" in self._causes:
+            self.answered(Signal.BACKOFF)
+
     def set_max_in_flight(self, count: int) -> None:
         """Changes the cap."""
         self.max_in_flight = count

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
@@ -11,9 +14,11 @@ from nsqclient.consumer.backoff import Signal
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
 from nsqclient.content.envelope import NO_HEADERS
-from nsqclient.durations import Seconds
+from nsqclient.durations import Seconds, within
 from nsqclient.errors import AlreadySettled, Control, DeadLetter, Retry
 from nsqcore.wire.frames import MESSAGE_HEAD, MESSAGE_HEAD_SIZE
+
+log = logging.getLogger(__name__)
 
 State = Literal["held", "finished", "requeued", "lost"]
 
@@ -35,8 +40,12 @@ class Source(Protocol):
     channel: str
     lease: float
     """Seconds until nsqd takes a message back that is neither answered nor touched."""
+    longest: float
+    """Seconds until it does so in spite of TOUCH."""
+    margin: float
+    """Seconds that messages and answers are taken to travel."""
     codec: Codec
-    """Decodes bodies."""
+    settled: Settled
 
     def finished(self, id_bytes: bytes) -> None:
         """The message is done."""
@@ -59,11 +68,37 @@ class Source(Protocol):
     def end_given_up(self, message: Message, signal: Signal | None) -> None:
         """Finishes a message that had its last attempt; ``signal`` tells whether it failed just now."""
 
-    def touched(self, id_bytes: bytes) -> None:
+    def touched(self, message: Message) -> None:
         """The message's time starts again."""
 
-    def too_late(self) -> None:
+    def keep(self, message: Message, limit: float | None) -> None:
+        """The message is touched in time from now on, for up to ``limit`` seconds."""
+
+    def let_go(self, message: Message) -> None:
+        """The message is no longer touched."""
+
+    def too_late(self, message: Message) -> None:
         """An answer was given to a message that is lost."""
+
+
+class Settled:
+    """What an answer to a message returns. It need not be awaited: the answer leaves by itself.
+
+    Awaiting it waits until everything that was sent to that nsqd has left for the system, or the connection is
+    gone. nsqd confirms no answer; that it refused one comes as the event ``LeaseLost``.
+    """
+
+    __slots__ = ("_wait",)
+
+    def __init__(self, wait: Callable[[], Coroutine[object, object, None]] | None = None) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Generator[object, object, None]:
+        if self._wait is not None:
+            yield from self._wait().__await__()
+
+
+NOTHING_SENT = Settled()
 
 
 class Message:
@@ -77,7 +112,17 @@ class Message:
     takes answers on the connection of the delivery alone, and delivers the message again.
     """
 
-    __slots__ = ("attempts", "body", "given_up", "id_bytes", "received_at", "source", "state", "timestamp_ns")
+    __slots__ = (
+        "attempts",
+        "body",
+        "given_up",
+        "id_bytes",
+        "received_at",
+        "renewed_at",
+        "source",
+        "state",
+        "timestamp_ns",
+    )
 
     timestamp_ns: int
     """When it was published: Unix nanoseconds."""
@@ -92,6 +137,8 @@ class Message:
         self.body = data[MESSAGE_HEAD_SIZE:]
         self.received_at = received_at
         """When it was received, on the event loop's clock (seconds)."""
+        self.renewed_at = received_at
+        """When it was touched last, or else received."""
         self.source = source
         self.state: State = HELD
         """``held`` until it is answered; ``lost`` when its connection ended or nsqd took it back.
@@ -126,33 +173,40 @@ class Message:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What came along; nothing unless the consumer reads headers (``headers="auto"``)."""
+        """What was sent along with the body; empty unless the consumer reads headers."""
         return NO_HEADERS
 
     @property
     def key(self) -> str | None:
-        """What names the message itself, whatever its node and ID; None when no header says it."""
+        """What its sender named it by, whatever its ID; None without headers."""
         return None
 
-    def decode(self, as_type: type[T]) -> T:
-        """The body as a value of that type, by the consumer's codec. Raises CodecError."""
-        return self.source.codec.decode(self.body, as_type)
+    # ---- its content
 
     def json(self) -> Any:
-        """The body as JSON. Raises CodecError."""
+        """The body read as JSON; raises CodecError."""
         return codecs.json.decode(self.body, object)
 
-    def finish(self) -> None:
+    def decode(self, as_type: type[T]) -> T:
+        """The body as ``as_type``, read by the consumer's codec; raises CodecError."""
+        return codecs.decode(self.source.codec, self.body, as_type, self.headers.get("content-type", ""))
+
+    # ---- its answers
+
+    def finish(self) -> Settled:
         """The message is done; raises AlreadySettled if it was requeued before."""
         if self.state is HELD:
             self.state = FINISHED
             self.source.finished(self.id_bytes)
-        elif self.state is LOST:
-            self.source.too_late()
-        elif self.state is not FINISHED:
+            return self.source.settled
+        if self.state is LOST:
+            self.source.too_late(self)
+            return NOTHING_SENT
+        if self.state is not FINISHED:
             raise AlreadySettled(f"message {self.id} was requeued, and can't be finished")
+        return self.source.settled
 
-    def requeue(self, delay: Seconds | None = None, *, backoff: bool = True) -> None:
+    def requeue(self, delay: Seconds | None = None, *, backoff: bool = True) -> Settled:
         """The message is to be delivered again, after ``delay`` seconds.
 
         Without a delay the consumer's requeue policy decides. It counts as a failure, so the consumer
@@ -165,16 +219,43 @@ class Message:
             else:
                 self.source.requeue(self, delay)
         elif self.state is LOST:
-            self.source.too_late()
+            self.source.too_late(self)
+            return NOTHING_SENT
         elif self.state is not REQUEUED and not self.given_up:
             raise AlreadySettled(f"message {self.id} was finished, and can't be requeued")
+        return self.source.settled
 
-    def touch(self) -> None:
+    def touch(self) -> Settled:
         """Asks nsqd for the whole message timeout once more; nothing happens when it is answered."""
         if self.state is HELD:
-            self.source.touched(self.id_bytes)
-        elif self.state is LOST:
-            self.source.too_late()
+            self.source.touched(self)
+            return self.source.settled
+        if self.state is LOST:
+            self.source.too_late(self)
+        return NOTHING_SENT
+
+    # ---- its time
+
+    def time_left(self, *, hard: bool = False) -> float:
+        """Seconds until nsqd may deliver it again, if it is not touched; 0 once it is answered or lost.
+
+        ``hard``: until nsqd does so whether it is touched or not. Below 0 when that has passed. It counts from
+        when the message was received, less ``Leases.margin``.
+        """
+        if self.state is not HELD:
+            return 0.0
+        end = self.received_at + self.source.longest
+        if not hard:
+            end = min(end, self.renewed_at + self.source.lease)
+        return end - self.source.margin - asyncio.get_running_loop().time()
+
+    def keep_alive(self, *, limit: Seconds | None = None) -> AbstractAsyncContextManager[None, None]:
+        """Touches the message in time while the block runs, for ``limit`` seconds at most; None: while nsqd lets."""
+        return _KeepAlive(self, None if limit is None else within("limit", limit, 0))
+
+    def contain(self) -> AbstractAsyncContextManager[Message, bool]:
+        """As ``async with message:``, but an exception ends with the block: it is logged, the message requeued."""
+        return _Contain(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -198,7 +279,7 @@ class Message:
             else:  # cancelled, or the process is ending: nothing is wrong with the message
                 self.source.hand_back(self)
         elif self.state is LOST:
-            self.source.too_late()
+            self.source.too_late(self)
 
     def _obey(self, control: Control) -> None:
         if isinstance(control, Retry):
@@ -213,3 +294,33 @@ class Message:
 
     def __repr__(self) -> str:
         return f"<Message {self.id} {self.state} attempts={self.attempts} node={self.node}>"
+
+
+class _KeepAlive(AbstractAsyncContextManager[None, None]):
+    def __init__(self, message: Message, limit: float | None) -> None:
+        self._message = message
+        self._limit = limit
+
+    async def __aenter__(self) -> None:
+        self._message.source.keep(self._message, self._limit)
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._message.source.let_go(self._message)
+
+
+class _Contain(AbstractAsyncContextManager[Message, bool]):
+    def __init__(self, message: Message) -> None:
+        self._message = message
+
+    async def __aenter__(self) -> Message:
+        return self._message
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        message = self._message
+        if isinstance(error, Exception) and not isinstance(error, Control):
+            where = {"topic": message.topic, "channel": message.channel, "node": message.node}
+            log.error("handling message %s failed", message.id, exc_info=error, extra=where)
+        message.settle(error)
+        return isinstance(error, Exception)

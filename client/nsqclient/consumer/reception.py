@@ -16,6 +16,7 @@ from nsqclient.consumer.events import Events
 from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.flow import Flow
 from nsqclient.consumer.intake import Intake
+from nsqclient.consumer.leases import Keeper
 from nsqclient.consumer.message import HELD, Message
 from nsqclient.consumer.options import FlowControl, Leases
 from nsqclient.consumer.subscription import Counts, Subscription
@@ -24,6 +25,7 @@ from nsqclient.content.codecs import Codec
 from nsqclient.discovery.discovery import Discovery
 from nsqclient.discovery.nodes import Nodes
 from nsqclient.discovery.targets import Lookup, Nsqd
+from nsqclient.durations import to_seconds
 from nsqclient.errors import (
     AuthRejected,
     AuthRequired,
@@ -92,9 +94,10 @@ class Reception:
         self.workers = Workers(self.life, self._handlers_changed)
         self._target = target
         self._options = options
+        self.keeper = Keeper(leases, self._held, self._shortest_lease, self._fail)
+        self._margin = to_seconds(leases.margin)
         self._codec = codec
         self._headers = headers
-        self._leases = leases
         self._requeue = failures.requeue
         self.admission = Admission(
             failures,
@@ -133,7 +136,7 @@ class Reception:
                 self._turn_ends = clock() + TURN
             while messages:
                 message = messages.popleft()
-                if clock() - message.received_at > message.source.lease:
+                if clock() - message.renewed_at > message.source.lease:
                     message.source.expire(message)
                 elif self.admission.needed and not await self._admit(message):
                     continue
@@ -237,6 +240,7 @@ class Reception:
         await asyncio.gather(*(member.end() for member in members))
         if self._close_wait is not None:
             self._close_wait.cancel()
+        self.keeper.stop()
         self.events.end()
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -290,11 +294,12 @@ class Reception:
             home=self,
             options=self._options,
             requeue=self._requeue,
+            margin=self._margin,
+            codec=self._codec,
             pace=self._pace,
             chance=self._chance,
             tasks=self._tasks,
             dial=self._target.dial,
-            codec=self._codec,
             headers=self._headers,
         )
 
@@ -306,6 +311,7 @@ class Reception:
         log.info("subscribed to %s/%s at %s", self.topic, self.channel, subscription.node)
         self._joined = True
         self._news.set()
+        self.keeper.joined()
         self.flow.join(subscription)
 
     def connect_failed(self, subscription: Subscription, failure: Failure) -> None:
@@ -352,10 +358,16 @@ class Reception:
         """nsqd has taken messages back while their connection goes on."""
         self.intake.drop(messages)
 
+    def _held(self) -> list[Message]:
+        return [message for member in self.nodes.members.values() for message in member.held.values()]
+
+    def _shortest_lease(self) -> float:
+        return min((m.lease for m in self.nodes.members.values() if m.connected), default=1.0)
+
     def _drop_expired(self) -> None:
         """nsqd took back what waited too long here, and sent other messages instead."""
         now = asyncio.get_running_loop().time()
-        expired = [m for m in self.intake.messages if now - m.received_at > m.source.lease]
+        expired = [m for m in self.intake.messages if now - m.renewed_at > m.source.lease]
         self.intake.drop(expired)
         for message in expired:
             message.source.expire(message)

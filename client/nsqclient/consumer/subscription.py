@@ -16,11 +16,12 @@ from nsqclient.connection.reconnect import Failure, Reconnect
 from nsqclient.connection.state import Event, Refusal
 from nsqclient.consumer.backoff import Signal
 from nsqclient.consumer.enveloped import EnvelopedMessage
+from nsqclient.consumer.events import Events, LeaseLost, Reason
 from nsqclient.consumer.failures import LinearRequeue
 from nsqclient.consumer.flow import Flow
-from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message
+from nsqclient.consumer.leases import Keeper
+from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message, Settled
 from nsqclient.consumer.ready import Share
-from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
 from nsqclient.discovery.dialing import Dial, dial_directly
 from nsqclient.durations import Seconds, to_seconds
@@ -42,6 +43,8 @@ class Counts:
     requeued: int = 0
     lost: int = 0
     """Messages that nsqd took back: their connection ended, or their time ran out."""
+    broken: int = 0
+    """Messages whose envelope could not be read."""
 
 
 class Home(Protocol):
@@ -49,6 +52,8 @@ class Home(Protocol):
 
     flow: Flow
     counts: Counts
+    events: Events
+    keeper: Keeper
 
     def joined(self, subscription: Subscription) -> None:
         """The nsqd accepted the subscription."""
@@ -87,34 +92,39 @@ class Subscription:
         home: Home,
         options: ConnectionOptions,
         requeue: LinearRequeue,
+        margin: float,
+        codec: Codec,
+        headers: bool,
         pace: FullJitter,
         chance: Chance,
         tasks: Tasks,
         dial: Dial = dial_directly,
-        codec: Codec = codecs.auto,
-        headers: bool = False,
     ) -> None:
         self.node = node
         self.topic = topic
         self.channel = channel
-        self.codec = codec
         self.held: dict[bytes, Message] = {}
         """Messages received and not answered, by ID."""
         self.share = Share(0)
         self.lease = 0.0
         """Seconds until nsqd takes a message back that is neither answered nor touched."""
+        self.longest = 0.0
+        """Seconds until it does so in spite of TOUCH."""
+        self.margin = margin
+        self.codec = codec
+        self.settled = Settled(self._written)
+        self._where = {"topic": topic, "channel": channel, "node": node}
         self.decided = False
         """Whether the first attempt to connect is over."""
         self.failure: Failure | None = None
         """Why the last attempt failed; None while it is connected."""
         self._connection: Connection | None = None
         self._home = home
+        self._make: type[Message] = EnvelopedMessage if headers else Message
         self._options = options
         self._requeue = requeue
         self._tasks = tasks
         self._dial = dial
-        self._headers = headers
-        self._message: type[Message] = EnvelopedMessage if headers else Message
         self._task: asyncio.Task[object] | None = None
         self._reconnect = Reconnect(self._connect, self._connect_failed, pace, chance)
         self._stopping = False
@@ -178,6 +188,7 @@ class Subscription:
         self.decided, self.failure = True, None
         self.share = Share(connection.agreement.max_rdy_count)
         self.lease = connection.agreement.msg_timeout
+        self.longest = connection.agreement.max_msg_timeout
         self._home.joined(self)
         return connection
 
@@ -219,12 +230,22 @@ class Subscription:
         """The message is to be given up at once."""
         self._home.dead(message, error)
 
-    def touched(self, id_bytes: bytes) -> None:
+    def touched(self, message: Message) -> None:
         """The message's time starts again."""
-        self._send(commands.encode_touch(id_bytes))
+        message.renewed_at = asyncio.get_running_loop().time()
+        self._send(commands.encode_touch(message.id_bytes))
 
-    def too_late(self) -> None:
+    def keep(self, message: Message, limit: float | None) -> None:
+        """The message is touched in time from now on, for up to ``limit`` seconds."""
+        self._home.keeper.keep(message, limit)
+
+    def let_go(self, message: Message) -> None:
+        """The message is no longer touched."""
+        self._home.keeper.let_go(message)
+
+    def too_late(self, message: Message) -> None:
         """An answer was given to a message that is lost: nsqd will deliver it again, it was counted."""
+        self._tell_lost(message.id, "late")
 
     def end_given_up(self, message: Message, signal: Signal | None) -> None:
         """Finishes a message that had its last attempt; ``signal`` tells whether it failed just now."""
@@ -259,7 +280,7 @@ class Subscription:
     def messages_came(self, payloads: list[bytes]) -> None:
         """Message frames."""
         now = asyncio.get_running_loop().time()
-        held, make = self.held, self._message
+        held, make = self.held, self._make
         batch: list[Message] = []
         replaced: list[Message] = []
         try:
@@ -273,10 +294,10 @@ class Subscription:
             self._abort("a message is shorter than its head")
             return
         if replaced:  # their time ran out, and nsqd sent them here once more
-            self._take_back(replaced)
+            self._take_back(replaced, "redelivered")
             batch = [message for message in batch if message.state is HELD]
         self._home.counts.received += len(payloads)
-        if self._headers:
+        if make is EnvelopedMessage:
             batch = [message for message in batch if self._is_readable(message)]
         self._home.received(self, batch)
 
@@ -284,7 +305,8 @@ class Subscription:
         """Whether its envelope, if any, is in order; if not, the message fails as if a handler had."""
         broken = isinstance(message, EnvelopedMessage) and message.broken
         if broken:
-            log.error("message %s of topic %s can't be read", message.id, message.topic, exc_info=broken)
+            self._home.counts.broken += 1
+            log.error("message %s can't be read", message.id, exc_info=broken, extra=self._where)
             message.settle(broken)
         return not broken
 
@@ -301,9 +323,11 @@ class Subscription:
         message = self.held.get(refusal.message_id)
         if message is not None and refusal.code == "E_TOUCH_FAILED":
             del self.held[message.id_bytes]
-            self._take_back([message])
+            self._take_back([message], "refused")
         elif not refusal.fatal:
             self._home.counts.lost += 1
+            self._tell_lost(refusal.message_id.decode(), "refused")
+            self._home.flow.lease_lost(self)
 
     def writable(self) -> None:
         """Nothing waits for that: answers are few, as the messages held are."""
@@ -320,6 +344,7 @@ class Subscription:
         self.held.clear()
         for message in messages:
             message.state = LOST
+            self._tell_lost(message.id, "disconnected")
         self._home.counts.lost += len(messages)
         self._home.lost(self, messages)
 
@@ -328,12 +353,23 @@ class Subscription:
         message.state = LOST
         self._answer(message.id_bytes, None)
         self._home.counts.lost += 1
+        self._tell_lost(message.id, "expired")
 
-    def _take_back(self, messages: list[Message]) -> None:
+    def _take_back(self, messages: list[Message], reason: Reason) -> None:
         for message in messages:
             message.state = LOST
+            self._tell_lost(message.id, reason)
         self._home.counts.lost += len(messages)
         self._home.taken_back(messages)
+        self._home.flow.lease_lost(self)
+
+    def _tell_lost(self, message_id: str, reason: Reason) -> None:
+        if self._home.events.wanted:
+            self._home.events.emit(LeaseLost(self.node, message_id, reason))
+
+    async def _written(self) -> None:
+        if self._connection is not None:
+            await self._connection.written()
 
     def _abort(self, reason: str) -> None:
         if self._connection is not None:

@@ -7,7 +7,7 @@ import concurrent.futures
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nsqclient.consumer.message import Message, State
+from nsqclient.consumer.message import Message, Settled, State
 from nsqclient.durations import Seconds
 
 CALL_TIMEOUT = 60.0
@@ -52,17 +52,21 @@ class ThreadMessage(Message):
         """That of the message."""
         return self._message.key
 
-    def finish(self) -> None:
+    def finish(self) -> Settled:
         """As ever; raises RuntimeError when the event loop is closed."""
-        self._in_loop(self._message.finish)
+        return self._in_loop(self._message.finish)  # type: ignore[no-any-return]
 
-    def requeue(self, delay: Seconds | None = None, *, backoff: bool = True) -> None:
+    def requeue(self, delay: Seconds | None = None, *, backoff: bool = True) -> Settled:
         """As ever; raises RuntimeError when the event loop is closed."""
-        self._in_loop(lambda: self._message.requeue(delay, backoff=backoff))
+        return self._in_loop(lambda: self._message.requeue(delay, backoff=backoff))  # type: ignore[no-any-return]
 
-    def touch(self) -> None:
+    def touch(self) -> Settled:
         """As ever; raises RuntimeError when the event loop is closed."""
-        self._in_loop(self._message.touch)
+        return self._in_loop(self._message.touch)  # type: ignore[no-any-return]
+
+    def time_left(self, *, hard: bool = False) -> float:
+        """As ever; raises RuntimeError when the event loop is closed."""
+        return self._in_loop(lambda: self._message.time_left(hard=hard))  # type: ignore[no-any-return]
 
     def _in_loop(self, call: Callable[[], Any]) -> Any:
         done: concurrent.futures.Future[Any] = concurrent.futures.Future()

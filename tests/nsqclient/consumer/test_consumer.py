@@ -400,7 +400,7 @@ async def test_stats_and_repr_tell_how_it_stands() -> None:
         (await consumer.get(timeout=5)).finish()
         (await consumer.get(timeout=5)).requeue(0)
         await consumer.get(timeout=5)
-        assert consumer.stats == ConsumerStats(4, 1, 1, 0, 0, 2, 1, 1, 1)
+        assert consumer.stats == ConsumerStats(4, 1, 1, 0, 0, 0, 2, 1, 1, 1)
         assert repr(consumer) == f"<Consumer t/c Nsqd('{nsqd.address}') open>"
 
 

@@ -70,7 +70,7 @@ async def test_a_broken_envelope_fails_and_is_not_handed_out(caplog: pytest.LogC
             with caplog.at_level(logging.CRITICAL):
                 async with await consumer.get(5) as message:
                     assert message.body == b"good"
-            assert consumer.stats.given_up == 1
+            assert (consumer.stats.given_up, consumer.stats.broken) == (1, 1)
     assert [type(error).__name__ for error in errors] == ["EnvelopeError"]
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nsqclient import AlreadySettled, DeadLetter, Drop, Message, Retry
+from nsqclient import AlreadySettled, CodecError, ConfigError, DeadLetter, Drop, Message, Retry
 from nsqclient.consumer.message import LOST
 from nsqcore.wire.frames import MESSAGE_HEAD
 from tests.nsqclient.sources import RecordingSource
@@ -151,3 +151,76 @@ async def test_an_answer_raised_after_another_changes_nothing() -> None:
         message.finish()
         raise Retry
     assert source.calls == [("finished", ID)]
+
+
+async def test_the_time_left_counts_from_the_last_touch_up_to_the_hard_limit() -> None:
+    loop = asyncio.get_running_loop()
+    source = RecordingSource()
+    source.lease, source.longest, source.margin = 60, 100, 1
+    message = Message(source, MESSAGE_HEAD.pack(1, 1, ID) + b"x", loop.time() - 50)
+    assert message.time_left() == pytest.approx(9, abs=0.5)
+    assert message.time_left(hard=True) == pytest.approx(49, abs=0.5)
+    message.renewed_at = loop.time()
+    assert message.time_left() == pytest.approx(49, abs=0.5)  # not 59: that is beyond the hard limit
+    message.finish()
+    assert message.time_left() == 0
+
+
+async def test_an_answer_may_be_awaited() -> None:
+    message, _ = make()
+    await message.touch()
+    await message.finish()
+    await message.finish()
+    message, source = make()
+    message.state = LOST
+    await message.finish()
+    await message.requeue()
+    await message.touch()
+    assert source.calls == [("too_late",)] * 3
+
+
+def test_a_body_is_read_as_json_or_by_the_codec() -> None:
+    message, _ = make()
+    message.body = b'{"a": [1]}'
+    assert message.json() == {"a": [1]}
+    assert message.decode(dict) == {"a": [1]}
+    assert message.decode(str) == '{"a": [1]}'
+    message.body = b"{"
+    with pytest.raises(CodecError):
+        message.json()
+    assert (message.headers, message.key) == ({}, None)
+
+
+async def test_what_is_contained_ends_with_the_block_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    message, source = make()
+    error = KeyError("x")
+    async with message.contain() as same:
+        assert same is message
+        raise error
+    assert source.calls == [("failed", error, None)]
+    (record,) = caplog.records
+    assert (record.topic, record.channel, record.node) == ("t", "c", "n:4150")  # type: ignore[attr-defined]
+    message, source = make()
+    async with message.contain():
+        raise Drop
+    async with message.contain():
+        pass
+    assert source.calls == [("finished", ID)]
+    assert len(caplog.records) == 1
+
+
+async def test_a_cancellation_is_not_contained() -> None:
+    message, source = make()
+    with pytest.raises(asyncio.CancelledError):
+        async with message.contain():
+            raise asyncio.CancelledError
+    assert source.calls == [("hand_back",)]
+
+
+async def test_keeping_a_message_alive_ends_with_the_block() -> None:
+    message, source = make()
+    async with message.keep_alive(limit=7):
+        assert source.calls == [("keep", 7)]
+    assert source.calls[1:] == [("let_go",)]
+    with pytest.raises(ConfigError):
+        message.keep_alive(limit=-1)
