@@ -1,0 +1,61 @@
+"""Reads standard input without holding up the event loop, nor the end of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+CHUNK = 1 << 16
+AHEAD = 8
+"""Chunks that are read before anybody asks."""
+
+
+class Readable(Protocol):
+    """A file, such as ``sys.stdin.buffer``."""
+
+    def read1(self, size: int, /) -> bytes:
+        """What there is, ``size`` bytes at most; waits for the first, and is empty at the end."""
+
+
+async def chunks(file: Readable) -> AsyncIterator[bytes]:
+    """What ``file`` has, as it comes; raises OSError.
+
+    It is read in a daemon thread: one of a pool would keep the process from ending while nothing comes.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    room = threading.Semaphore(AHEAD)
+
+    def read() -> None:
+        got: bytes | OSError = b"x"
+        while got and not isinstance(got, OSError):
+            room.acquire()
+            try:
+                got = file.read1(CHUNK)
+            except OSError as e:
+                got = e
+            try:
+                loop.call_soon_threadsafe(queue.put_nowait, got)
+            except RuntimeError:  # the loop is closed: nobody wants it any more
+                return
+
+    threading.Thread(target=read, name="nsqclient stdin", daemon=True).start()
+    while got := await queue.get():
+        if isinstance(got, OSError):
+            raise got
+        room.release()
+        yield got
+
+
+async def lines(file: Readable) -> AsyncIterator[bytes]:
+    """Each line without its end, as soon as it is complete; empty ones are left out."""
+    rest = b""
+    async for chunk in chunks(file):
+        *complete, rest = (rest + chunk).split(b"\n")
+        for line in complete:
+            if body := line.removesuffix(b"\r"):
+                yield body
+    if rest:
+        yield rest
