@@ -25,7 +25,9 @@ if all are ok, and 1 if one is not or none is known.
 
 def add_to(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, Callable[..., Any]]]:
     """Its arguments, and what does it."""
-    parser = commands.add_parser("check", help="connect to all nodes and tell what was agreed", description=ABOUT)
+    parser = commands.add_parser(
+        "check", help="connect to all nodes and tell what was agreed", description=ABOUT
+    )
     parser.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="in all; default 5")
     yield parser, check
 

@@ -34,8 +34,12 @@ def add_to(commands: Any) -> Iterator[tuple[argparse.ArgumentParser, Callable[..
     """Its arguments, and what does it."""
     parser = commands.add_parser("pub", help="publish messages", description=ABOUT)
     parser.add_argument("topic", metavar="TOPIC")
-    parser.add_argument("body", metavar="BODY", nargs="?", default="-", help="the message; - is standard input")
-    parser.add_argument("--whole", action="store_true", help="standard input is one message, whatever is in it")
+    parser.add_argument(
+        "body", metavar="BODY", nargs="?", default="-", help="the message; - is standard input"
+    )
+    parser.add_argument(
+        "--whole", action="store_true", help="standard input is one message, whatever is in it"
+    )
     parser.add_argument("--delay", type=float, metavar="SECONDS", help="keep it from consumers for so long")
     parser.add_argument(
         "--timeout", type=float, default=5.0, metavar="SECONDS", help="for each message; default 5"

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     app = load(args.app)
     if not logging.getLogger().hasHandlers():
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if (lifeline := os.environ.pop(LIFELINE, "")):
+    if lifeline := os.environ.pop(LIFELINE, ""):
         threading.Thread(target=_end_with_parent, args=(int(lifeline),), daemon=True).start()
     app.run(grace=args.grace)
     return 0
