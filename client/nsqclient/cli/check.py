@@ -9,7 +9,7 @@ from typing import Any
 
 from nsqclient.cli.where import where
 from nsqclient.connection.state import Agreement
-from nsqclient.errors import NoNodes
+from nsqclient.errors import ConnectError, NoNodes, NsqError
 from nsqclient.producer.producer import Producer
 
 NEEDS_TARGET = True
@@ -37,20 +37,24 @@ async def check(args: argparse.Namespace) -> int:
     async with Producer(where(args), timeout=args.timeout, close_timeout=0) as producer:
         try:
             agreed = await producer.check()
-        except NoNodes as e:
-            agreed = {}
-            if not producer.nodes:
+        except NoNodes:
+            if not producer.nodes:  # it says why none is known
                 raise
-            del e
+            agreed = {}
         bad = 0
         for node in producer.nodes:
             if node.address in agreed:
                 sys.stdout.write(f"{node.address} ok {describe(agreed[node.address])}\n")
             else:
                 bad += 1
-                why = node.last_error or f"no answer within {args.timeout:g} s"
-                sys.stdout.write(f"{node.address} failed {why}\n")
+                sys.stdout.write(f"{node.address} failed {_why(node.last_error, args.timeout)}\n")
     return 1 if bad or not agreed else 0
+
+
+def _why(error: NsqError | None, timeout: float) -> str:
+    if error is None:
+        return f"no answer within {timeout:g} s"
+    return error.reason if isinstance(error, ConnectError) else str(error)
 
 
 def describe(agreement: Agreement) -> str:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 CHUNK = 1 << 16
 AHEAD = 8
 """Chunks that are read before anybody asks."""
 
 
-class Readable(Protocol):
-    """A file, such as ``sys.stdin.buffer``."""
-
-    def read1(self, size: int, /) -> bytes:
-        """What there is, ``size`` bytes at most; waits for the first, and is empty at the end."""
-
-
-async def chunks(file: Readable) -> AsyncIterator[bytes]:
-    """What ``file`` has, as it comes; raises OSError.
+async def chunks(descriptor: int) -> AsyncIterator[bytes]:
+    """What comes from an open file, as it comes; raises OSError.
 
     It is read in a daemon thread: one of a pool would keep the process from ending while nothing comes.
     """
@@ -33,7 +26,7 @@ async def chunks(file: Readable) -> AsyncIterator[bytes]:
         while got and not isinstance(got, OSError):
             room.acquire()
             try:
-                got = file.read1(CHUNK)
+                got = os.read(descriptor, CHUNK)
             except OSError as e:
                 got = e
             try:
@@ -49,10 +42,10 @@ async def chunks(file: Readable) -> AsyncIterator[bytes]:
         yield got
 
 
-async def lines(file: Readable) -> AsyncIterator[bytes]:
+async def lines(descriptor: int) -> AsyncIterator[bytes]:
     """Each line without its end, as soon as it is complete; empty ones are left out."""
     rest = b""
-    async for chunk in chunks(file):
+    async for chunk in chunks(descriptor):
         *complete, rest = (rest + chunk).split(b"\n")
         for line in complete:
             if body := line.removesuffix(b"\r"):

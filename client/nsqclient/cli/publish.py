@@ -10,7 +10,7 @@ from typing import Any
 
 from nsqclient.cli.lines import chunks, lines
 from nsqclient.cli.where import where
-from nsqclient.errors import ConfigError, PublishError
+from nsqclient.errors import ConfigError, EmptyMessage, MessageTooLarge, NsqError, PublishError
 from nsqclient.producer.delivery import Delivery
 from nsqclient.producer.producer import Producer
 
@@ -56,7 +56,11 @@ async def publish(args: argparse.Namespace) -> int:
         number = 0
         async for body in _bodies(args):
             number += 1
-            pending.append((number, await producer.submit(args.topic, body, delay=args.delay)))
+            try:
+                delivery = await producer.submit(args.topic, body, delay=args.delay)
+            except (MessageTooLarge, EmptyMessage) as e:  # wrong is what came in, not the command line
+                raise NsqError(f"message {number}: {e}") from e
+            pending.append((number, delivery))
             while len(pending) >= IN_FLIGHT or (pending and pending[0][1].done):
                 await _confirmed(*pending.popleft())
         while pending:
@@ -78,7 +82,7 @@ async def _bodies(args: argparse.Namespace) -> AsyncIterator[bytes]:
     if args.body != "-":
         yield args.body.encode("utf-8", "surrogateescape")
     elif args.whole:
-        yield b"".join([chunk async for chunk in chunks(sys.stdin.buffer)])
+        yield b"".join([chunk async for chunk in chunks(sys.stdin.fileno())])
     else:
-        async for line in lines(sys.stdin.buffer):
+        async for line in lines(sys.stdin.fileno()):
             yield line
