@@ -122,6 +122,8 @@ class FakeNsqd:
         self.agreement: dict[str, object] = {**AGREEMENT, **agreement}
         self.links: list[Link] = []
         self.address = ""
+        self.bodies: list[bytes] = []
+        """Of all messages that were published, as they came."""
         self._scripts: defaultdict[str, deque[Reaction]] = defaultdict(deque)
         self._always: dict[str, Reaction] = {}
         self._seen = 0
@@ -235,13 +237,15 @@ class FakeNsqd:
         verb = line.partition(" ")[0]
         if verb == "IDENTIFY":
             link.identify = json.loads(await _sized(reader))
-        elif verb in ("PUB", "DPUB", "AUTH"):
+        elif verb in ("PUB", "DPUB"):
+            line += f" {self._body(await _sized(reader))}"
+        elif verb == "AUTH":
             line += f" {(await _sized(reader)).decode()}"
         elif verb == "MPUB":
             await reader.readexactly(4)
             count = int.from_bytes(await reader.readexactly(4), "big")
             for _ in range(count):
-                line += f" {(await _sized(reader)).decode()}"
+                line += f" {self._body(await _sized(reader))}"
         if verb == "NOP":
             link.nops += 1
         else:
@@ -250,6 +254,10 @@ class FakeNsqd:
         self._react(link, verb)
         async with self._news:
             self._news.notify_all()
+
+    def _body(self, data: bytes) -> str:
+        self.bodies.append(data)
+        return data.decode("utf-8", "replace")
 
     def _react(self, link: Link, verb: str) -> None:
         if self._scripts[verb]:

@@ -62,6 +62,18 @@ class Redundant(Publish):
             self.topic, nodes, self.count, attempts, self.queued_at, self.acked_at, self.key, degraded
         )
 
+    def do_without(self, copy: Copy, now: float, fates: Fates) -> None:
+        """One copy fewer: there is no nsqd for it."""
+        if self.needed == len(self.copies):
+            self.needed -= 1
+        self.degraded = True
+        copy.state = OVER
+        self.copies.remove(copy)
+        if self.state != OVER and len(self.nodes) >= self.needed:
+            fates.stored(self, now)
+        elif self.state == OVER and not self.under_way:
+            fates.released(self)
+
     @property
     def open_nodes(self) -> str:
         """Where copies are under way, for people."""

@@ -162,7 +162,11 @@ class Sending:
                 hands.setdefault(chosen[0].address, (chosen[0], []))[1].append(copy)
                 copy.node = chosen[0].address
                 copy.on_wire = True
-            elif copy.state != OVER:
+            elif copy.state == OVER:
+                continue
+            elif self._dispensable(copy, taken):
+                copy.of.do_without(copy, self._loop.time(), self._fates)
+            else:
                 self._copies.append(copy)
         while self._queue and room > 0:
             publish = self._queue[0]
@@ -186,6 +190,12 @@ class Sending:
                 copy.node = outlet.address
                 hands.setdefault(outlet.address, (outlet, []))[1].append(copy)
         return bool(self._queue)
+
+    def _dispensable(self, copy: Copy, taken: Collection[str]) -> bool:
+        """Whether to make no more of a copy for which there is no nsqd."""
+        if self._routing.shortage == "fail" or len(copy.of.copies) <= (self._routing.min_acks or 1):
+            return False
+        return not any(outlet.hopeful for outlet in self._outlets() if outlet.address not in taken)
 
     def _count(self, ready: int) -> int:
         """How many copies to make now with so many nsqds ready; 0 is to wait."""
