@@ -83,6 +83,7 @@ from nsqclient.producer.delivery import Delivery, Receipt
 from nsqclient.producer.dispatch import NodeState
 from nsqclient.producer.options import Batch, Node, RetryPolicy, Routing
 from nsqclient.producer.producer import ClosedSummary, Producer, ProducerStats
+from nsqclient.producer.relay import AroundPublish
 from nsqclient.producer.reports import Report, Reports
 from nsqclient.tls import Tls
 
@@ -97,6 +98,7 @@ __all__ = [
     "ApiUnreachable",
     "App",
     "AroundHandle",
+    "AroundPublish",
     "AuthRejected",
     "AuthRequired",
     "Backlogged",
