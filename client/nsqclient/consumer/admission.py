@@ -68,6 +68,16 @@ class Admission:
         self.needed = self.expires or self.claims is not None
         """Whether :meth:`admit` has anything to decide."""
 
+    @property
+    def dead_letters(self) -> int:
+        """How many were published."""
+        return 0 if self.letters is None else self.letters.count
+
+    @property
+    def duplicates(self) -> int:
+        """How many were finished without being handed out."""
+        return 0 if self.claims is None else self.claims.counts.duplicates
+
     async def admit(self, message: Message) -> bool:
         """Whether the message may be handed out; if not it is answered, or will be.
 

@@ -50,6 +50,12 @@ class ConsumerStats(NamedTuple):
     """Of these, not handed out yet."""
     connections: int
     backoff_level: int
+    expired: int = 0
+    """Messages that came after their senders' deadlines, or were worked on beyond them."""
+    dead_letters: int = 0
+    """Published to the dead-letter topic."""
+    duplicates: int = 0
+    """Finished without being handed out, as their keys had been worked on."""
 
 
 class Consumer:
@@ -236,6 +242,9 @@ class Consumer:
             len(reception.intake.messages),
             sum(subscription.connected for subscription in subscriptions),
             reception.flow.level,
+            reception.admission.give_up.expired,
+            reception.admission.dead_letters,
+            reception.admission.duplicates,
         )
 
     def events(self) -> EventStream:
