@@ -48,7 +48,9 @@ class Admission:
         if rules.dead_letter is not None:
 
             def make() -> Producer:
-                return Producer(target, options=options, chance=chance)
+                return Producer(
+                    target, options=options, headers="auto" if headers else "never", chance=chance
+                )
 
             letters = DeadLetters(rules.dead_letter, rules.dead_letter_producer, make)
         self.letters = letters

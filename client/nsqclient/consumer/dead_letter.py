@@ -8,6 +8,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from nsqclient.consumer.message import Message
+from nsqclient.content.envelope import wrap
+from nsqclient.content.propagation import DEADLINE_MS
+from nsqclient.errors import EnvelopeError, MessageTooLarge
 from nsqclient.producer.producer import Producer
 
 log = logging.getLogger(__name__)
@@ -34,9 +37,15 @@ class DeadLetters:
         self._opening = asyncio.Lock()
 
     async def publish(self, message: Message, error: BaseException | None, why: Why) -> None:
-        """Returns when a nsqd has it; raises what :meth:`Producer.publish` raises, and Closed."""
+        """Returns when a nsqd has it; raises what :meth:`Producer.publish` raises, and Closed.
+
+        It has the headers of the message and those of :func:`letter_headers`, if the producer sends headers
+        and they fit; else it is as it came.
+        """
         producer = self._producer or await self._own_producer()
-        await producer.publish(self.topic, message.body)
+        if not (producer.sends_headers and await self._with_headers(producer, message, error, why)):
+            body = wrap(message.headers, message.body) if message.headers else message.body
+            await producer.publish(self.topic, body)
         self.count += 1
         log.warning(
             "message %s of topic %s is a dead letter in topic %s (%s) after %d attempts: %r",
@@ -47,6 +56,18 @@ class DeadLetters:
             message.attempts,
             error,
         )
+
+    async def _with_headers(
+        self, producer: Producer, message: Message, error: BaseException | None, why: Why
+    ) -> bool:
+        headers = {**message.headers, **letter_headers(message, error, why)}
+        headers.pop(DEADLINE_MS, None)  # whoever reads the letter is not late
+        try:
+            await producer.publish(self.topic, message.body, headers=headers, key=message.key)
+        except (MessageTooLarge, EnvelopeError) as e:
+            log.warning("message %s is a dead letter without new headers: %s", message.id, e)
+            return False
+        return True
 
     async def close(self) -> None:
         """Ends the producer that was made."""

@@ -100,7 +100,10 @@ class scope:  # noqa: N801 - used as a function: ``async with nsqclient.scope(ti
                 await self._limit.__aexit__(kind, error, trace)
             except TimeoutError as e:
                 own = "" if self._timeout is None else f" (this one had {self._timeout:g} s)"
-                raise DeadlineExceeded(f"the deadline of the scope passed{own}") from e.__cause__
+                exceeded = DeadlineExceeded(f"the deadline of the scope passed{own}")
+                for note in getattr(error, "__notes__", ()):  # a publish tells its outcome there
+                    exceeded.add_note(note)
+                raise exceeded from e.__cause__
 
     # ---- what surrounds the caller
 

@@ -328,6 +328,11 @@ class Producer:
         return Reports(self._ring, good=False, bad=True)
 
     @property
+    def sends_headers(self) -> bool:
+        """Whether it was made with ``headers`` other than ``never``."""
+        return self._headers != "never"
+
+    @property
     def closed(self) -> bool:
         """Whether it has ended."""
         return self._life.phase == "closed"
