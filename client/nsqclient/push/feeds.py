@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from nsqclient.consumer.consumer import Consumer
+from nsqclient.consumer.failures import Failures
+from nsqclient.consumer.options import FlowControl
 from nsqclient.content.envelope import unwrap
 from nsqclient.durations import to_seconds
 from nsqclient.errors import EnvelopeError, NsqError
@@ -62,8 +64,8 @@ class NsqSource:
             self._target,
             options=self._options,
             max_in_flight=max_in_flight,
-            backoff=None,
-            attempts=0,
+            flow=FlowControl(backoff=None),
+            failures=Failures(attempts=0),
             drain=0,
         )
 
