@@ -56,6 +56,8 @@ class ConsumerStats(NamedTuple):
     """Published to the dead-letter topic."""
     duplicates: int = 0
     """Finished without being handed out, as their keys had been worked on."""
+    rdy: int = 0
+    """How many messages the nsqds may have under way here, as they were told last; all together."""
 
 
 class Consumer:
@@ -245,6 +247,7 @@ class Consumer:
             reception.admission.give_up.expired,
             reception.admission.dead_letters,
             reception.admission.duplicates,
+            sum(subscription.share.rdy for subscription in subscriptions if subscription.connected),
         )
 
     def events(self) -> EventStream:

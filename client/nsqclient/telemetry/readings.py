@@ -14,11 +14,16 @@ CONSUMER_COUNTERS = {
     "requeued": "Messages requeued.",
     "given_up": "Messages that had all their attempts.",
     "lost": "Messages that nsqd took back: their time ran out, or their connection ended.",
+    "broken": "Messages whose envelope could not be read.",
+    "expired": "Messages that came, or were worked on, beyond their senders' deadlines.",
+    "dead_letters": "Messages published to the dead-letter topic.",
+    "duplicates": "Messages finished unhandled, as their keys had been worked on.",
 }
 CONSUMER_GAUGES = {
     "in_flight": "Messages received and not answered.",
     "buffered": "Messages received and not handed out yet.",
     "connections": "Connections to nsqds.",
+    "rdy": "Messages that nsqds were told to send at most, all together.",
     "backoff_level": "Level of the back-off; 0 while all is well.",
 }
 PRODUCER_COUNTERS = {
@@ -26,6 +31,7 @@ PRODUCER_COUNTERS = {
     "rejected": "Publishes that were refused.",
     "not_sent": "Publishes that failed before any nsqd took them.",
     "unknown": "Publishes that may be stored or not.",
+    "reports_dropped": "Reports that nobody read in time.",
 }
 PRODUCER_GAUGES = {
     "pending": "Publishes without an outcome yet.",

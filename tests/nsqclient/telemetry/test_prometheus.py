@@ -34,7 +34,7 @@ async def test_the_statistics_of_consumers_are_read_at_each_scrape(registry: Col
             first, second = await consumer.get(5), await consumer.get(5)
             first.finish()
             assert (value("received_total"), value("finished_total"), value("in_flight")) == (2, 1, 1)
-            assert (value("connections"), value("backoff_level")) == (1, 0)
+            assert (value("connections"), value("backoff_level"), value("rdy")) == (1, 0, 5)
             second.requeue()
             assert (value("requeued_total"), value("backoff_level")) == (1, 1)
         assert (value("received_total"), value("in_flight")) == (2, None)
