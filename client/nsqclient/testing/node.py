@@ -192,9 +192,12 @@ class FakeNode:
         """It reads no more than that from each connection."""
         self.faults.rate = bytes_per_second
 
-    def drop_replies(self) -> None:
-        """It does what it is told, and its answers are lost; messages and heartbeats still come."""
-        self.faults.mute = True
+    def drop_replies(self, command: str = "*") -> None:
+        """It does what it is told, and its answers are lost; messages and heartbeats still come.
+
+        ``command`` is a verb or a pattern such as ``"PUB orders *"``, to lose only the answers to these.
+        """
+        self.faults.unheard = command
 
     def refuse(self, command: str, error: str, *, times: int = 1) -> None:
         """The next commands are answered with the error frame and not done.

@@ -56,6 +56,11 @@ def matches(text: str, pattern: str) -> bool:
     )
 
 
+def fits(command: str, pattern: str) -> bool:
+    """As :func:`matches`; the pattern may also be a verb alone, or the first words."""
+    return matches(command, pattern) or command.startswith(f"{pattern} ")
+
+
 def shown(body: bytes) -> str:
     """A body as part of a command's text."""
     return body.decode("utf-8", "backslashreplace")

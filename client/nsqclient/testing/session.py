@@ -15,7 +15,7 @@ from typing import Protocol, cast
 from nsqclient.testing.agreement import Agreement, Fatal, NodeOptions
 from nsqclient.testing.clock import RESOLUTION
 from nsqclient.testing.queues import Channel, Entry, Queues, Topic
-from nsqclient.testing.record import matches, shown
+from nsqclient.testing.record import fits, shown
 from nsqcore.layers.deflate import Deflate
 from nsqcore.layers.snappy import Snappy
 from nsqcore.layers.tls_codec import SslEngine, TlsCodec
@@ -55,8 +55,8 @@ class Faults:
         """Nothing is wrong."""
         self.paused = False
         """Nothing is read or said."""
-        self.mute = False
-        """Answers are made and lost; heartbeats and messages come."""
+        self.unheard = ""
+        """Pattern of commands whose answers are made and lost; empty for none."""
         self.delay = 0.0
         """Seconds by which everything it says is late."""
         self.no_tls = False
@@ -69,7 +69,7 @@ class Faults:
     def refusal(self, command: str) -> str | None:
         """How this command is refused, if it is; counts."""
         for at, (pattern, text, times) in enumerate(self.refusals):
-            if matches(command, pattern) or command.startswith(f"{pattern} "):
+            if fits(command, pattern):
                 self.refusals[at] = (pattern, text, times - 1)
                 if times == 1:
                     del self.refusals[at]
@@ -122,6 +122,8 @@ class Session(asyncio.Protocol):
         self._busy = False
         """An upgrade is under way: nothing is read."""
         self._ended = False
+        self._unheard = False
+        """The answer to the command under way is lost."""
         self.layered = False
         self.closing = False
         self.secret: str | None = None
@@ -252,11 +254,11 @@ class Session(asyncio.Protocol):
 
     def answer(self, data: bytes = OK) -> None:
         """A response frame."""
-        if not self.home.faults.mute:
+        if not self._unheard:
             self._send(RESPONSE, data)
 
     def _error(self, text: str) -> None:
-        if not self.home.faults.mute:
+        if not self._unheard:
             self._send(ERROR, text.encode("utf-8", "surrogateescape"))
 
     # ---- time
@@ -321,6 +323,7 @@ class Session(asyncio.Protocol):
         while True:
             line = yield LINE
             self._last_command = self._loop.time()
+            self._unheard = False
             words = line[:-1].removesuffix(b"\r").split(b" ")
             self.line = shown(b" ".join(words))
             try:
@@ -350,6 +353,8 @@ class Session(asyncio.Protocol):
         """The command is complete: it is on record, and may have to be refused."""
         self.line = ""
         self._note(command)
+        unheard = self.home.faults.unheard
+        self._unheard = bool(unheard) and fits(command, unheard)
         refusal = self.home.faults.refusal(command)
         if refusal is not None:
             survived = re.match("E_(FIN|REQ|TOUCH)_FAILED", refusal)
