@@ -66,7 +66,7 @@ class Discovery:
         self._lying: set[str] = set()
         self._headers: Mapping[str, str] = HEADERS
         self._tls: ssl.SSLContext | None = None
-        self._turn = 0
+        self._turn = self._vain_polls = 0
         self._absent_said = False
 
     def poll_soon(self) -> None:
@@ -188,8 +188,16 @@ class Discovery:
         return Answer(nodes, not left_out)
 
     async def _pause(self) -> None:
-        """The rest of the interval, shortened at random so that clients do not ask in step."""
-        interval = self._lookup.poll_interval * (1 - self._lookup.poll_jitter * self._chance())
+        """The rest of the interval, shortened at random so that clients do not ask in step.
+
+        While nothing is known there is nothing to work with, and a topic may be about to appear: polls
+        begin close together then, and are twice as far apart each time.
+        """
+        self._vain_polls = 0 if self.nodes else self._vain_polls + 1
+        interval = self._lookup.poll_interval
+        if self._vain_polls:
+            interval = min(interval, SHORTEST_INTERVAL * 2.0 ** min(self._vain_polls - 1, 30))
+        interval *= 1 - self._lookup.poll_jitter * self._chance()
         try:
             async with asyncio.timeout(max(0.0, interval - SHORTEST_INTERVAL)):
                 await self._soon.wait()

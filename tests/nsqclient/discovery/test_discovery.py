@@ -129,6 +129,17 @@ async def test_one_that_fails_makes_the_answer_incomplete(
     assert len(warnings) == 1, "said once, not at every poll"
 
 
+async def test_while_nothing_is_known_polls_are_close_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery_module, "SHORTEST_INTERVAL", 0.01)
+    async with FakeLookupd() as lookupd, polling("t", lookupd.url) as it:
+        await lookupd.asked(4)  # 60 s apart they would be too late
+        lookupd.topics = {"t": ["a:1"]}
+        await it.until(lambda: it.found[-1] == (["a:1"], True))
+        asked = len(lookupd.requests)
+        await asyncio.sleep(0.1)
+        assert len(lookupd.requests) == asked
+
+
 async def test_a_slow_one_does_not_delay_the_answers_of_others() -> None:
     async with FakeLookupd() as quick, FakeLookupd() as slow:
         quick.topics = {"t": ["a:1"]}
