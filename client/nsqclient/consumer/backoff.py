@@ -1,4 +1,4 @@
-"""How long to wait after failures: one level for a whole consumer. Pure: no clock, no sockets.
+"""How long to wait after failures: one level for a whole consumer, or for one nsqd. Pure: no clock, no sockets.
 
 The rules, in NSQ's own way:
 
@@ -44,6 +44,7 @@ class BackoffLevel:
         self._multiplier = to_seconds(rules.multiplier)
         self._longest = to_seconds(rules.max_duration)
         self._jitter = rules.strategy == "full_jitter"
+        self._calculate = None if isinstance(rules.strategy, str) else rules.strategy.calculate
 
     @property
     def testing(self) -> bool:
@@ -72,4 +73,6 @@ class BackoffLevel:
         self.pausing = False
 
     def _pause(self, level: int) -> float:
+        if self._calculate is not None:
+            return max(0.0, to_seconds(self._calculate(level)))
         return self._multiplier * 2.0 ** min(level, 64)

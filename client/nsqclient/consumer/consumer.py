@@ -17,7 +17,7 @@ from nsqclient.consumer.events import EventStream
 from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.hands import Hands
 from nsqclient.consumer.message import Message
-from nsqclient.consumer.options import FlowControl, Leases
+from nsqclient.consumer.options import FlowControl, Leases, check_rate
 from nsqclient.consumer.parallel import Pool
 from nsqclient.consumer.reception import Reception
 from nsqclient.consumer.worker import Around, Handler
@@ -222,6 +222,25 @@ class Consumer:
         """Changes the cap at once; 0 stops deliveries."""
         _check_count("max_in_flight", count)
         self._reception.set_max_in_flight(count)
+
+    def rate_limit(self, per_second: float | None) -> None:
+        """Hands out at most so many messages per second from now on; None: as many as come.
+
+        Only about a second's worth of messages is received ahead, so that none waits here until its time runs
+        out. Raises ConfigError, and Closed unless it is open; ``FlowControl.rate`` limits it from the start.
+        """
+        check_rate(per_second)
+        self._reception.life.check_open()
+        self._reception.set_rate(per_second)
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether a nsqd is held up by its share: 85 % of it or more is received and not answered.
+
+        More messages in flight, or faster handlers, would help. One who gathers messages should go on with those
+        he has.
+        """
+        return self._reception.is_starved
 
     @property
     def closed(self) -> bool:

@@ -25,19 +25,19 @@ class Intake:
     def add(self, batch: list[Message]) -> None:
         """They came."""
         self.messages.extend(batch)
-        self._wake(len(batch))
+        self.wake(len(batch))
 
     def put_back(self, taken: list[Message]) -> None:
         """They were taken in vain, and come first again."""
         self.messages.extendleft(reversed(taken))
-        self._wake(len(taken))
+        self.wake(len(taken))
 
     def end(self) -> list[Message]:
         """Nothing is handed out any more; returns what was not."""
         self.ended = True
         left = list(self.messages)
         self.messages.clear()
-        self._wake(len(self._waiters))
+        self.wake(len(self._waiters))
         return left
 
     def drop(self, lost: Iterable[Message]) -> None:
@@ -61,10 +61,11 @@ class Intake:
                 except ValueError:
                     pass  # it was woken in vain
             if self.messages or self.ended:
-                self._wake(1)
+                self.wake(1)
             raise
 
-    def _wake(self, count: int) -> None:
+    def wake(self, count: int) -> None:
+        """Has up to so many of those who wait look again."""
         while count > 0 and self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():

@@ -19,6 +19,8 @@ from nsqclient.consumer.intake import Intake
 from nsqclient.consumer.leases import Keeper
 from nsqclient.consumer.message import HELD, Message
 from nsqclient.consumer.options import FlowControl, Leases
+from nsqclient.consumer.rate import Rate
+from nsqclient.consumer.ready import UNBOUNDED
 from nsqclient.consumer.subscription import Counts, Subscription
 from nsqclient.consumer.workers import Workers
 from nsqclient.content.codecs import Codec
@@ -87,7 +89,14 @@ class Reception:
         self.counts = Counts()
         self.events = Events()
         self._max_in_flight = max_in_flight
-        self.flow = Flow(1 if max_in_flight is None else max_in_flight, flow, self.events, chance, self._fail)
+        self.flow = Flow(
+            1 if max_in_flight is None else max_in_flight,
+            flow,
+            self.events,
+            chance,
+            self._fail,
+            self.buffered,
+        )
         self.intake = Intake()
         self.life = Lifecycle("consumer")
         self.nodes: Nodes[Subscription] = Nodes(self._subscription)
@@ -120,6 +129,7 @@ class Reception:
         self._joined = self._hurried = False
         self._turn_ends = 0.0
         self._close_wait: asyncio.TimerHandle | None = None
+        self._rate_timer: asyncio.TimerHandle | None = None
 
     @property
     def given_up(self) -> int:
@@ -135,18 +145,43 @@ class Reception:
                 await asyncio.sleep(0)
                 self._turn_ends = clock() + TURN
             while messages:
+                if self.flow.rate is not None and self._must_wait(self.flow.rate):
+                    break
                 message = messages.popleft()
                 if clock() - message.renewed_at > message.source.lease:
                     message.source.expire(message)
                 elif self.admission.needed and not await self._admit(message):
                     continue
                 elif not self._give_up.overdue(message):
+                    if self.flow.rate is not None:
+                        self._handed_out(self.flow.rate)
                     return message
             if self.intake.ended:
                 return None
             if self.life.phase == "new":
                 raise self.life.closed()
             await self.intake.wait()
+
+    def set_rate(self, per_second: float | None) -> None:
+        """Limits the messages handed out per second."""
+        self.flow.set_rate(per_second)
+        self.intake.wake(UNBOUNDED)
+
+    def _must_wait(self, rate: Rate) -> bool:
+        loop = asyncio.get_running_loop()
+        wait = rate.wait(loop.time())
+        if wait and self._rate_timer is None:
+            self._rate_timer = loop.call_later(wait, self._may_go_on)
+        return wait > 0
+
+    def _handed_out(self, rate: Rate) -> None:
+        self.flow.handed_out()
+        if self.intake.messages and not self._must_wait(rate):
+            self.intake.wake(1)
+
+    def _may_go_on(self) -> None:
+        self._rate_timer = None
+        self.intake.wake(1)
 
     async def _admit(self, message: Message) -> bool:
         try:
@@ -186,6 +221,14 @@ class Reception:
         full = sum(len(member.held) >= member.share.rdy for member in asked)
         return Starving(some=full > 0, every=full == len(asked))
 
+    @property
+    def is_starved(self) -> bool:
+        """Whether the share of a connection is used up, or nearly."""
+        return any(
+            m.connected and m.held and len(m.held) >= int(0.85 * m.share.rdy)
+            for m in self.nodes.members.values()
+        )
+
     # ---- its life
 
     async def open(self) -> None:
@@ -194,6 +237,7 @@ class Reception:
         Raises the first of ``REFUSALS`` when every nsqd there is refuses.
         """
         self.life.open()
+        self.flow.start()
         if isinstance(self._target, Lookup):
             self.nodes = Nodes(self._subscription, self._target.drop_missing_after)
             self._discovery = Discovery(self._target, self.topic, self._found, self._chance)
@@ -238,8 +282,9 @@ class Reception:
         # what is still on its way here must come before the connections end, to be handed back
         await self._until(lambda: all(member.quiet for member in members))
         await asyncio.gather(*(member.end() for member in members))
-        if self._close_wait is not None:
-            self._close_wait.cancel()
+        for timer in (self._close_wait, self._rate_timer):
+            if timer is not None:
+                timer.cancel()
         self.keeper.stop()
         self.events.end()
 

@@ -33,6 +33,9 @@ from nsqcore.wire.frames import CLOSE_WAIT
 
 log = logging.getLogger(__name__)
 
+LONGEST_SETTLE = 1.0
+"""Seconds that nsqd is given to hear of a new RDY; mostly a few round trips, measured with SUB."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -176,7 +179,10 @@ class Subscription:
     async def _connect(self) -> Connection:
         connection = await open_connection(self.node, self._options, self._dial)
         try:
+            clock = asyncio.get_running_loop().time
+            asked = clock()
             await connection.ask(Event.SUB, commands.encode_sub(self.topic, self.channel))
+            settle = min(LONGEST_SETTLE, 4 * (clock() - asked))
             connection.attach(self)
         except Refused as e:
             connection.close()
@@ -186,7 +192,7 @@ class Subscription:
             raise
         self._connection = connection
         self.decided, self.failure = True, None
-        self.share = Share(connection.agreement.max_rdy_count)
+        self.share = Share(connection.agreement.max_rdy_count, settle)
         self.lease = connection.agreement.msg_timeout
         self.longest = connection.agreement.max_msg_timeout
         self._home.joined(self)
@@ -267,7 +273,7 @@ class Subscription:
         del self.held[id_bytes]
         flow = self._home.flow
         if flow.alert or signal is not Signal.RESUME:
-            flow.answered(signal)
+            flow.answered(self, signal)
         if self._stopping:
             self._home.settled()
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from nsqclient.consumer.backoff import BackoffLevel, Signal, Step
@@ -70,3 +72,20 @@ def test_full_jitter_draws_each_pause_and_leaves_the_levels_as_they_are() -> Non
 def test_a_multiplier_of_zero_never_waits() -> None:
     level = BackoffLevel(Backoff(multiplier=0, strategy="full_jitter"))
     assert pauses(level, BACKOFF, RESUME) == [0, None]
+
+
+def test_a_strategy_of_ones_own_says_how_long_each_level_lasts() -> None:
+    class Linear:
+        def calculate(self, level: int) -> float:
+            return 10.0 * level
+
+    level = BackoffLevel(Backoff(strategy=Linear(), max_duration=35))
+    assert pauses(level, *[BACKOFF] * 4, RESUME) == [10, 20, 30, 30, 20]
+
+
+def test_a_strategy_of_ones_own_is_cut_to_the_longest_pause() -> None:
+    class Odd:
+        def calculate(self, level: int) -> timedelta:
+            return timedelta(minutes=5) if level == 1 else timedelta(seconds=-5)
+
+    assert pauses(BackoffLevel(Backoff(strategy=Odd())), BACKOFF, BACKOFF) == [120, 0]

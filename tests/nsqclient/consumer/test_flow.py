@@ -12,7 +12,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from nsqclient import Backoff, Closed, ConfigError, Consumer, Message
+from nsqclient import (
+    Backoff,
+    BackoffEntered,
+    BackoffLeft,
+    Closed,
+    ConfigError,
+    Consumer,
+    Message,
+    RdyChanged,
+)
 from tests.nsqclient.consumers import OPENING, QUICK, make
 from tests.support.fake_nsqd import FakeNsqd, Link
 
@@ -165,7 +174,7 @@ async def test_a_consumer_whose_flow_breaks_fails(
 ) -> None:
     cause = LookupError("a bug")
 
-    def broken(*args: object) -> None:
+    def broken(*args: object, **settings: object) -> None:
         raise cause
 
     async with FakeNsqd() as nsqd, make(nsqd.address, backoff=BACKOFF) as consumer:
@@ -321,3 +330,162 @@ async def test_with_more_nodes_than_the_cap_a_late_message_comes_soon() -> None:
             async with asyncio.timeout(8):
                 for _ in range(3):
                     (await consumer.get()).finish()
+
+
+# ---- back-off of one node, causes, strategies
+
+
+async def test_with_the_scope_of_a_node_the_others_go_on() -> None:
+    backoff = Backoff(multiplier=0.01, scope="node")
+    async with cluster(2) as nodes, make(nodes.addresses, max_in_flight=8, backoff=backoff) as consumer:
+        events = consumer.events()
+        one, two = nodes.nsqds
+        await nodes.until(lambda rdy: rdy == [4, 4])
+        one.message()
+        (await consumer.get(timeout=5)).requeue(0)
+        await nodes.until(lambda rdy: rdy == [0, 8])
+        assert consumer.stats.backoff_level == 1
+        two.message()
+        (await consumer.get(timeout=5)).finish()  # says nothing about the other
+        await nodes.until(lambda rdy: rdy == [1, 7])
+        one.message()
+        (await consumer.get(timeout=5)).finish()
+        await nodes.until(lambda rdy: rdy == [4, 4])
+    seen = [event async for event in events]
+    assert [e for e in seen if isinstance(e, BackoffEntered | BackoffLeft)] == [
+        BackoffEntered(1, 0.02, one.address),
+        BackoffLeft(one.address),
+    ]
+    assert RdyChanged(two.address, 8) in seen
+
+
+async def test_a_node_that_comes_back_is_as_far_as_it_was() -> None:
+    backoff = Backoff(multiplier=100, scope="node")
+    async with FakeNsqd() as nsqd, make(nsqd.address, backoff=backoff, reconnect=QUICK) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        message_id = nsqd.message()
+        (await consumer.get(timeout=5)).requeue(0)
+        await nsqd.expect("RDY 0", f"REQ {message_id} 0")
+        nsqd.link.drop()
+        await nsqd.expect(*OPENING)
+        nsqd.link.heartbeat()
+        await nsqd.until(lambda: nsqd.links[-1].nops == 1)
+        nsqd.nothing_more()
+        assert consumer.stats.backoff_level == 1
+
+
+async def test_what_counts_as_a_failure_can_be_chosen() -> None:
+    backoff = Backoff(multiplier=100)
+    causes = (lambda error: isinstance(error, KeyError),)
+    async with FakeNsqd() as nsqd, make(nsqd.address, backoff=backoff, backoff_on=causes) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        for error in (None, ValueError(), KeyError()):
+            nsqd.message()
+            message = await consumer.get(timeout=5)
+            if error is None:
+                message.requeue(0)
+            else:
+                message.settle(error)
+            assert consumer.stats.backoff_level == isinstance(error, KeyError)
+
+
+async def test_a_strategy_that_breaks_fails_the_consumer() -> None:
+    class Broken:
+        def calculate(self, level: int) -> float:
+            raise LookupError
+
+    async with FakeNsqd() as nsqd, make(nsqd.address, backoff=Backoff(strategy=Broken())) as consumer:
+        nsqd.message()
+        (await consumer.get(timeout=5)).requeue(0)
+        with pytest.raises(Closed) as caught:
+            await consumer.get(timeout=5)
+        assert isinstance(caught.value.__cause__, LookupError)
+
+
+# ---- eager sharing, rates, starvation
+
+
+async def test_eagerly_one_node_may_fill_the_cap_and_then_all_stop() -> None:
+    async with cluster(3) as nodes, make(nodes.addresses, max_in_flight=6, spread="eager") as consumer:
+        await nodes.until(lambda rdy: rdy == [2, 2, 2])
+        nodes.nsqds[0].message()
+        messages = [await consumer.get(timeout=5)]
+        await nodes.until(lambda rdy: rdy == [6, 1, 1])
+        for _ in range(5):
+            nodes.nsqds[0].message()
+        await nodes.until(lambda rdy: rdy == [0, 0, 0])
+        messages += [await consumer.get(timeout=5) for _ in range(5)]
+        for message in messages[:3]:
+            message.finish()
+        await nodes.until(lambda rdy: rdy == [6, 1, 1])
+
+
+async def test_eagerly_many_nodes_all_have_a_chance_and_the_excess_is_bounded() -> None:
+    async with cluster(4) as nodes:
+        stores = [Store(nsqd, 10) for nsqd in nodes.nsqds]
+        async with make(nodes.addresses, max_in_flight=2, spread="eager") as consumer:
+            async with asyncio.timeout(10):
+                for _ in range(40):
+                    message = await consumer.get()
+                    assert consumer.stats.in_flight <= 2 + 4 - 1
+                    await asyncio.sleep(0)
+                    message.finish()
+            assert all(not store.waiting for store in stores)
+
+
+async def test_a_rate_limits_what_is_handed_out() -> None:
+    async with FakeNsqd() as nsqd:
+        Store(nsqd, 100)
+        async with make(nsqd.address, max_in_flight=50, rate=100) as consumer:
+            began = asyncio.get_running_loop().time()
+            for _ in range(35):  # 5 of them at once
+                (await consumer.get(timeout=5)).finish()
+            took = asyncio.get_running_loop().time() - began
+            assert 0.28 < took < 2
+            consumer.rate_limit(None)
+            for _ in range(65):
+                (await consumer.get(timeout=5)).finish()
+            with pytest.raises(ConfigError):
+                consumer.rate_limit(0)
+
+
+async def test_a_slow_rate_receives_nothing_that_would_wait_for_long() -> None:
+    async with FakeNsqd() as nsqd:
+        store = Store(nsqd, 5)
+        async with make(nsqd.address, max_in_flight=50, rate=0.01) as consumer:
+            message = await consumer.get(timeout=5)
+            message.finish()
+            await nsqd.until(lambda: "FIN" in nsqd.verbs)
+            at = nsqd.verbs.index("FIN")
+            assert nsqd.commands[at - 1] == "RDY 0"
+            with pytest.raises(TimeoutError):
+                await consumer.get(timeout=0.3)
+            assert len(store.waiting) == 4
+            waiting = asyncio.create_task(consumer.get())
+            await asyncio.sleep(0)
+            consumer.stop()  # does not wait for the rate
+            with pytest.raises(Closed):
+                await waiting
+
+
+async def test_those_who_wait_for_a_rate_all_get_their_turn() -> None:
+    async with FakeNsqd() as nsqd:
+        Store(nsqd, 20)
+        async with make(nsqd.address, max_in_flight=50, rate=200) as consumer, asyncio.timeout(5):
+            messages = await asyncio.gather(*(consumer.get() for _ in range(20)))
+            assert len({message.id for message in messages}) == 20
+            for message in messages:
+                message.finish()
+
+
+async def test_it_is_starved_when_its_share_is_used_up() -> None:
+    async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=2) as consumer:
+        await nsqd.expect(*OPENING, "RDY 2")
+        states = [consumer.is_starved]
+        for _ in range(2):
+            nsqd.message()
+        first, _ = await consumer.get(timeout=5), await consumer.get(timeout=5)
+        states.append(consumer.is_starved)
+        first.finish()
+        states.append(consumer.is_starved)  # as the original reckons: 85 % of 2 is 1
+        assert states == [False, True, True]

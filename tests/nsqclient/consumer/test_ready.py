@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsqclient.consumer.ready import HOLD, LONGEST_REST, Plan, Share, plan
+from nsqclient.consumer.ready import ACTIVE, HOLD, LONGEST_REST, Plan, Share, plan
 
 
 def make(*rdy: int, held: tuple[int, ...] = (), limit: int = 2500) -> list[Share]:
@@ -197,3 +199,133 @@ def test_no_history_exceeds_the_cap_or_starves_it(cap: int, events: list[tuple[s
         if shares and not held:
             wanted = min(cap, sum(share.limit for share in shares))
             assert sum(share.rdy for share in shares) == wanted, "the cap is not used"
+
+
+def test_what_was_lowered_counts_until_nsqd_has_heard_of_it() -> None:
+    shares = [Share(100, settle=0.1, rdy=4), Share(100, settle=0.1)]
+    shares[0].held = 1
+    first = plan(shares, 4, 4, 0.0)
+    assert apply(shares, first, 0.0) == [2, 0]
+    assert first.again_at == 0.1
+    assert plan(shares, 4, 4, 0.05).changes == []
+    assert apply(shares, plan(shares, 4, 4, 0.1), 0.1) == [2, 2]
+
+
+def test_what_was_lowered_may_be_raised_again_at_once() -> None:
+    shares = [Share(100, settle=0.1, rdy=4)]
+    apply(shares, plan(shares, 0, 4, 0.0), 0.0)
+    assert apply(shares, plan(shares, 4, 4, 0.0), 0.0) == [4]
+
+
+def test_a_node_that_used_up_its_share_can_not_send_more_after_it_was_lowered() -> None:
+    shares = [Share(100, settle=0.1, rdy=1, held=1), Share(100, settle=0.1, released_at=-1.0)]
+    shares[0].brought = True
+    apply(shares, plan(shares, 1, 1, 0.0), 0.0)
+    shares[0].held = 0
+    assert apply(shares, plan(shares, 1, 1, 0.01), 0.01) == [0, 1]
+
+
+def test_a_ceiling_leaves_the_rest_to_others() -> None:
+    shares = make(0, 0, 0)
+    shares[0].ceiling, shares[1].ceiling = 0, 1
+    assert distribute(shares, 9) == [0, 1, 8]
+    shares[2].ceiling = 0
+    assert distribute(shares, 9) == [0, 1, 0]
+    shares[1].ceiling = 0
+    assert distribute(shares, 9) == [0, 0, 0]
+
+
+def test_nodes_with_a_ceiling_of_zero_take_no_turns() -> None:
+    shares = make(0, 0, 0)
+    shares[0].ceiling = 0
+    for now in range(6):
+        assert distribute(shares, 1, float(now))[0] == 0
+
+
+def test_eagerly_an_active_node_has_all_of_the_cap() -> None:
+    shares = make(0, 0, 0)
+
+    def eagerly(now: float) -> list[int]:
+        return apply(shares, plan(shares, 6, 6, now, eager=True), now)
+
+    assert eagerly(0.0) == [2, 2, 2]
+    shares[1].message(0.1)
+    assert eagerly(0.1) == [1, 6, 1]
+    shares[2].message(0.2)
+    assert eagerly(0.2) == [1, 3, 3]
+    assert eagerly(0.3 + ACTIVE) == [2, 2, 2]
+
+
+@dataclass
+class Node:
+    """A nsqd behind a slow line, with times in milliseconds."""
+
+    share: Share
+    waiting: int
+    latency: int
+    rdy: int = 0
+    unfinished: int = 0
+    arriving: list[int] = field(default_factory=list)
+    """When messages reach the consumer."""
+    commands: list[tuple[int, int | None]] = field(default_factory=list)
+    """When a RDY, or None for a FIN, reaches nsqd."""
+
+    def step(self, now: int) -> None:
+        while self.commands and self.commands[0][0] <= now:
+            rdy = self.commands.pop(0)[1]
+            if rdy is None:
+                self.unfinished -= 1
+            else:
+                self.rdy = rdy
+        while self.waiting and self.unfinished < self.rdy:
+            self.waiting -= 1
+            self.unfinished += 1
+            self.arriving.append(now + self.latency)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    cap=st.integers(1, 8),
+    nodes=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 8)), min_size=1, max_size=5),
+    work=st.lists(st.integers(0, 30), min_size=1, max_size=10),
+    eager=st.booleans(),
+)
+def test_behind_slow_lines_the_cap_holds_and_everything_comes(
+    cap: int, nodes: list[tuple[int, int]], work: list[int], eager: bool
+) -> None:
+    # 2.5 round trips to settle, and a clock that starts late, as real ones do
+    line = [Node(Share(2500, settle=latency * 5 / 1000), count, latency) for count, latency in nodes]
+    total, answered, handed = sum(count for count, _ in nodes), 0, 0
+    running: list[tuple[int, Node]] = []
+    again: float | None = 0.0
+    full = False
+    now = 1000
+    while answered < total:
+        now += 1
+        assert now < 60_000, "it is stuck"
+        changed = again is not None and now / 1000 >= again
+        for node in line:
+            node.step(now)
+            while node.arriving and node.arriving[0] <= now:
+                node.arriving.pop(0)
+                node.share.held += 1
+                node.share.message(now / 1000)
+                running.append((now + work[handed % len(work)], node))
+                handed += 1
+                changed = True
+        for entry in [entry for entry in running if entry[0] <= now]:
+            running.remove(entry)
+            entry[1].share.held -= 1
+            entry[1].commands.append((now + entry[1].latency, None))
+            answered += 1
+            changed = True
+        if changed:
+            held = len(running)
+            full = eager and (held > cap // 2 if full else held >= cap)
+            made = plan([n.share for n in line], 0 if full else cap, cap, now / 1000, eager=eager)
+            again = made.again_at
+            for index, rdy in made.changes:
+                line[index].commands.append((now + line[index].latency, rdy))
+                line[index].share.set(rdy, now / 1000)
+        unanswered = len(running) + sum(len(node.arriving) for node in line)
+        assert unanswered <= cap + (len(line) - 1 if eager else 0)
