@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from nsqclient.app.calls import Watch, make_call
+from nsqclient.app.calls import Calls, Watch
 from nsqclient.app.health import Health
 from nsqclient.app.hooks import Hooks
 from nsqclient.app.route import Route
 from nsqclient.app.router import Router, check_different
 from nsqclient.app.serve import serve
-from nsqclient.app.session import Session
+from nsqclient.app.session import Run, Session
+from nsqclient.connection.endpoint import resolve
 from nsqclient.connection.options import ConnectionOptions
-from nsqclient.consumer.consumer import Consumer
-from nsqclient.consumer.options import FlowControl
+from nsqclient.consumer.consumer import AroundHandle, Consumer
+from nsqclient.consumer.failures import Failures
+from nsqclient.consumer.options import FlowControl, Leases
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
 from nsqclient.discovery.targets import Standin, Target, to_target
 from nsqclient.durations import Seconds, to_seconds, within
 from nsqclient.errors import Closed, ConfigError
-from nsqclient.producer.options import RetryPolicy
+from nsqclient.producer.options import Batch, RetryPolicy, Routing
 from nsqclient.producer.producer import Producer
+from nsqclient.producer.relay import AroundPublish
 
 if TYPE_CHECKING:
     from nsqclient.app.trial import Trial
@@ -57,21 +62,47 @@ class App(Router):
         *,
         options: ConnectionOptions | None = None,
         codec: Codec = codecs.auto,
+        headers: HeadersMode = "never",
+        flow: FlowControl | None = None,
+        failures: Failures | None = None,
+        leases: Leases | None = None,
+        around: Sequence[AroundHandle] = (),
+        around_publish: Sequence[AroundPublish] = (),
+        routing: Routing | None = None,
         retry: RetryPolicy | None = None,
+        batch: Batch | None = None,
         publish_timeout: Seconds = 5.0,
         grace: Seconds = 25.0,
     ) -> None:
         """Nothing connects here.
 
-        ``codec`` reads what handlers take and writes what they return. ``retry`` and ``publish_timeout`` are the producer's. ``grace`` is how many seconds handlers may go
-        on when the app ends.
+        ``codec`` reads what handlers take and writes what they return. ``headers`` is what the producer may
+        send; unless it is ``never``, those of messages are read, too. ``flow``, ``failures`` and ``leases``
+        hold for all handlers that do not say otherwise. ``around`` is middleware for messages,
+        ``around_publish`` for what is published.
+
+        ``routing``, ``retry``, ``batch`` and ``publish_timeout`` are the producer's, which publishes what
+        handlers return, dead letters included. ``grace`` is how many seconds handlers may go on at the end.
+        Raises ConfigError.
         """
-        super().__init__()
+        super().__init__(around=around)
         self._target = target if isinstance(target, Standin) else to_target(target)
         self._options = options
         self._codec = codec
-        self._producer_settings: Mapping[str, Any] = {"retry": retry, "timeout": publish_timeout}
+        self._headers: HeadersMode = headers
+        self._defaults = (flow or FlowControl(), failures or Failures(), leases or Leases())
         self._grace = within("grace", grace, 0)
+        self._make_producer = partial(
+            Producer,
+            codec=codec,
+            headers=headers,
+            around=tuple(around_publish),
+            routing=routing,
+            retry=retry,
+            batch=batch,
+            timeout=publish_timeout,
+        )
+        self._make_producer("127.0.0.1:4150")  # finds what can't be right before anything runs
         self._included: list[Router] = []
         self._session: Session | None = None
         self.on_startup = Hooks("on_startup")
@@ -208,26 +239,48 @@ class App(Router):
         for number, route in enumerate(routes):
             check_different(route, routes[:number])
             route.handler.calls.clear()
-        producer = Producer(target, options=self._options, **self._producer_settings)
+        place, options = resolve(target, self._options)
+        if watch is not None:
+            options = _plain(options)
+        producer = self._make_producer(place, options=options)
 
-        async def publish(topic: str, value: object) -> object:
-            return await producer.publish(topic, self._codec.encode(value))
+        async def publish(topic: str, values: Sequence[object]) -> None:
+            deliveries = [await producer.submit(topic, value) for value in values]
+            for delivery in deliveries:
+                await delivery
+
+        def make_run(route: Route) -> Run:
+            flow, failures, leases = route.policies.over(*self._defaults)
+            if failures.dead_letter is not None and failures.dead_letter_producer is None:
+                failures = replace(failures, dead_letter_producer=producer)
+            if watch is not None:
+                flow = replace(flow, backoff=None)
+            own = route.options if route.options is None or watch is None else _plain(route.options)
+            consumer = Consumer(
+                route.topic,
+                route.channel,
+                place,
+                options=own or options,
+                max_in_flight=route.max_in_flight,
+                flow=flow,
+                failures=failures,
+                leases=leases,
+                codec=route.codec or self._codec,
+                headers="never" if self._headers == "never" else "auto",
+                dedup=route.dedup,
+                around=self._around_of(route),
+            )
+            calls = Calls(route, publish, watch, dead_letters=failures.dead_letter is not None)
+            return Run(route, consumer, calls)
 
         hooks = (self.on_startup, self.after_startup, self.on_shutdown, self.after_shutdown)
-        return Session(
-            producer,
-            [(route, self._make_consumer(route, target, in_test=watch is not None)) for route in routes],
-            lambda route: make_call(route, self._codec, publish, watch),
-            {each.name: each for each in hooks},
-        )
+        return Session(producer, [make_run(route) for route in routes], {each.name: each for each in hooks})
 
-    def _make_consumer(self, route: Route, target: Target, *, in_test: bool) -> Consumer:
-        settings = {**route.settings, "flow": FlowControl(backoff=None)} if in_test else route.settings
-        return Consumer(
-            route.topic,
-            route.channel,
-            target,
-            options=self._options,
-            max_in_flight=route.max_in_flight,
-            **settings,
-        )
+    def _around_of(self, route: Route) -> tuple[AroundHandle, ...]:
+        """The app's middleware is outermost; its own routes have it already."""
+        return route.around if route in self._own.values() else (*self._around, *route.around)
+
+
+def _plain(options: ConnectionOptions) -> ConnectionOptions:
+    """For nsqds in memory, which have neither certificates nor secrets."""
+    return replace(options, tls=None, compress=None, auth=None)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nsqclient.app.handler import Handler
+from nsqclient.app.options import BatchOf, Policies
 from nsqclient.app.signature import Signature, describe
+from nsqclient.connection.options import ConnectionOptions
+from nsqclient.consumer.consumer import AroundHandle
+from nsqclient.consumer.dedup import Dedup
+from nsqclient.content.codecs import Codec
+from nsqclient.durations import Seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """A handler and its subscription."""
+    """A handler and its subscription. What is None is the app's to say."""
 
     topic: str
     channel: str
     handler: Handler[..., Any]
     signature: Signature
     concurrency: int
-    max_in_flight: int
-    settings: Mapping[str, Any]
-    """The consumer's other arguments."""
+    max_in_flight: int | None
+    timeout: Seconds | None
+    batch: BatchOf | None
+    policies: Policies
+    dedup: Dedup | None
+    codec: Codec | None
+    options: ConnectionOptions | None
+    around: tuple[AroundHandle, ...]
 
     @property
     def name(self) -> str:

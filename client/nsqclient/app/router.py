@@ -33,15 +33,16 @@ class Router:
 
         orders = Router(topic_prefix="shop.")
 
-        @orders.on("orders", channel="billing", concurrency=32)
+        @orders.on("orders", channel="billing", concurrency=32, attempts=3, dead_letter="orders.dead")
         async def bill(order: Order, msg: Message) -> None: ...
 
     ``topic_prefix`` is put before every topic that the router's decorators name: those received from,
-    those published to and those of dead letters.
+    those published to and those of dead letters. ``around`` is middleware for all its handlers.
     """
 
-    def __init__(self, *, topic_prefix: str = "") -> None:
+    def __init__(self, *, topic_prefix: str = "", around: Sequence[AroundHandle] = ()) -> None:
         self.topic_prefix = topic_prefix
+        self._around = tuple(around)
         self._own: dict[tuple[str, str], Route] = {}
 
     def on(
@@ -51,20 +52,60 @@ class Router:
         channel: str,
         concurrency: int = 1,
         max_in_flight: int | None = None,
-        attempts: int = 5,
-        backoff: Backoff | None = Backoff(),  # noqa: B008 - frozen
+        timeout: Seconds | None = None,
+        batch: BatchOf | None = None,
+        attempts: int | Default = DEFAULT,
+        dead_letter: str | None | Default = DEFAULT,
+        backoff: Backoff | Literal["consumer", "node"] | None | Default = DEFAULT,
+        auto_touch: bool | Default = DEFAULT,
+        flow: FlowControl | None = None,
+        failures: Failures | None = None,
+        leases: Leases | None = None,
+        dedup: Dedup | None = None,
+        codec: Codec | None = None,
+        options: ConnectionOptions | None = None,
+        around: Sequence[AroundHandle] = (),
     ) -> Registrar:
-        """Has a function handle the messages that ``channel`` gets of ``topic``."""
+        """Decorator: the function handles the messages that ``channel`` gets of ``topic``.
+
+        Its annotations say what it is called with. The first parameter takes the payload, decoded into the
+        type it is annotated with (``bytes``: as it is); a parameter annotated ``Message`` takes the message,
+        and may be the only one. With ``batch`` these are ``list[T]`` and ``list[Message]``. A plain function
+        runs in a thread.
+
+        Up to ``concurrency`` calls run at a time, each for ``timeout`` seconds at most; ``max_in_flight``
+        messages are received ahead of that and not answered, by default twice as many as are handled.
+
+        ``attempts`` and ``dead_letter`` are fields of ``failures``, ``backoff`` is one of ``flow`` and
+        ``auto_touch`` of ``leases``; give fields or the whole group. What is not given is as the app says,
+        and so are ``codec`` and ``options``. A body that can't be decoded becomes a dead letter, or fails if
+        there is no topic for these. ``around`` is middleware within that of the router and of the app; it is
+        not asked about batches.
+
+        Raises ConfigError, the decorator too: for bad names, values and annotations, and for a topic and
+        channel that have a handler already.
+        """
         topic = self._topic(topic)
         check_name("channel", channel)
         within("concurrency", concurrency, 1)
         within("max_in_flight", max_in_flight or 0, 0)
+        if timeout is not None:
+            check_timeout(timeout)
+        if batch is not None and around:
+            raise ConfigError("around= is for single messages, and does nothing with batch=")
+        if dead_letter is not None and not isinstance(dead_letter, Default):
+            dead_letter = self._topic(dead_letter)
+        if failures is not None and failures.dead_letter is not None:
+            failures = replace(failures, dead_letter=self._topic(failures.dead_letter))
+        policies = Policies(
+            flow=flow,
+            failures=failures,
+            leases=leases,
+            flow_fields=_given(backoff=backoff),
+            failures_fields=_given(attempts=attempts, dead_letter=dead_letter),
+            leases_fields=_given(auto_touch=auto_touch),
+        )
         names = _names_at_call()
-        settings: dict[str, Any] = {
-            "failures": Failures(attempts=attempts),
-            "flow": FlowControl(backoff=backoff),
-        }
-        in_flight = 2 * concurrency if max_in_flight is None else max_in_flight
 
         def register(function: Callable[P, R]) -> Handler[P, R]:
             handler = to_handler(function)
@@ -72,22 +113,29 @@ class Router:
                 topic=topic,
                 channel=channel,
                 handler=handler,
-                signature=read_signature(handler.__wrapped__, batch=False, names=names),
+                signature=read_signature(handler.__wrapped__, batch=batch is not None, names=names),
                 concurrency=concurrency,
-                max_in_flight=in_flight,
-                settings=settings,
+                max_in_flight=max_in_flight,
+                timeout=timeout,
+                batch=batch,
+                policies=policies,
+                dedup=dedup,
+                codec=codec,
+                options=options,
+                around=(*self._around, *around),
             )
-            self._check_new(route)
+            check_different(route, self.routes)
             self._own[topic, channel] = route
             return handler
 
         return register
 
     def publishes(self, topic: str) -> Registrar:
-        """Publishes to ``topic`` what the handler returns, and only then finishes the message.
+        """Decorator: what the handler returns is published to ``topic``, and only then its message finished.
 
-        None publishes nothing. If publishing fails, the message does. It may stand above or below ``on``,
-        and more than once.
+        None publishes nothing; any other value is one message, whatever it is. Only a list that a handler of
+        batches returns is a message for each of its values. If publishing fails, the message does. It may
+        stand above or below ``on``, and more than once. Raises ConfigError.
         """
         topic = self._topic(topic)
 
@@ -114,10 +162,6 @@ class Router:
         check_name("topic", topic)
         return topic
 
-    def _check_new(self, route: Route) -> None:
-        """Raises ConfigError when there is a handler for its channel."""
-        check_different(route, self.routes)
-
 
 def check_different(route: Route, others: tuple[Route, ...]) -> None:
     """Raises ConfigError when one of ``others`` has the topic and channel of ``route``."""
@@ -127,6 +171,10 @@ def check_different(route: Route, others: tuple[Route, ...]) -> None:
                 f"{route.name} has a handler already, {describe(other.handler.__wrapped__)}; "
                 f"{describe(route.handler.__wrapped__)} needs a channel of its own to see all messages, too"
             )
+
+
+def _given(**fields: object) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if not isinstance(value, Default)}
 
 
 def _names_at_call() -> Mapping[str, object]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from nsqclient.app.calls import Handle
+from nsqclient.app.calls import Calls
 from nsqclient.app.health import Health, State, SubscriptionHealth
 from nsqclient.app.hooks import Hooks, Moment
 from nsqclient.app.route import Route
@@ -26,12 +26,27 @@ T = TypeVar("T")
 class Run:
     """One subscription at work."""
 
-    def __init__(self, route: Route, consumer: Consumer) -> None:
+    def __init__(self, route: Route, consumer: Consumer, calls: Calls) -> None:
         self.route = route
         self.consumer = consumer
+        self._calls = calls
         self.error: BaseException | None = None
         """What it died of."""
         self.task: asyncio.Task[None] | None = None
+
+    async def work(self) -> None:
+        """Handles what comes until the consumer ends; raises Closed if it fails."""
+        route, handler = self.route, self._calls.handler
+        if route.batch is None:
+            await self.consumer.run(handler, concurrency=route.concurrency, timeout=route.timeout)
+            return
+        await self.consumer.run_batches(
+            handler,
+            max_messages=route.batch.max_messages,
+            linger=route.batch.linger,
+            concurrency=route.concurrency,
+            timeout=route.timeout,
+        )
 
     @property
     def state(self) -> State:
@@ -58,14 +73,12 @@ class Session:
     def __init__(
         self,
         producer: Producer,
-        consumers: Sequence[tuple[Route, Consumer]],
-        calls: Callable[[Route], Handle],
+        runs: Sequence[Run],
         hooks: Mapping[Moment, Hooks],
     ) -> None:
         self.producer = producer
-        self.runs = tuple(Run(route, consumer) for route, consumer in consumers)
+        self.runs = tuple(runs)
         self.life = Lifecycle("app")
-        self._calls = calls
         self._hooks = hooks
         self._news = asyncio.Event()
         """Set when something happened that :meth:`wait` may be waiting for."""
@@ -107,8 +120,7 @@ class Session:
             raise refused[0][1]
         self._subscribed = True
         for run in self.runs:
-            working = run.consumer.run(self._calls(run.route), concurrency=run.route.concurrency)
-            run.task = asyncio.create_task(working, name=f"nsqclient app {run.route.name}")
+            run.task = asyncio.create_task(run.work(), name=f"nsqclient app {run.route.name}")
             run.task.add_done_callback(partial(self._run_ended, run))
 
     def _run_ended(self, run: Run, task: asyncio.Task[None]) -> None:

@@ -82,7 +82,7 @@ def _payload(parameter: inspect.Parameter, hint: Any, told: str, word: str, *, b
         )
     if batch:
         if get_origin(hint) is not list or not get_args(hint):
-            raise ConfigError(f"{told}: a batch handler's {name!r} is annotated list[T], not {_spell(hint)}")
+            raise ConfigError(f"{told}: a batch handler's {name!r} is annotated list[T], not {spell(hint)}")
         return get_args(hint)[0]
     if hint == list[Message]:
         raise ConfigError(f"{told}: {name!r} is list[Message], but there is no batch=BatchOf(...)")
@@ -113,5 +113,6 @@ def describe(function: Callable[..., object]) -> str:
     return f"{module}.{name}" if module else name
 
 
-def _spell(hint: Any) -> str:
+def spell(hint: Any) -> str:
+    """A type's name for people."""
     return getattr(hint, "__name__", None) or str(hint)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from nsqclient.app.calls import Watch
 from nsqclient.app.handler import Handler
 from nsqclient.app.session import Session
+from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
+from nsqclient.content.envelope import unwrap
 from nsqclient.durations import Seconds
-from nsqclient.errors import Closed, ConfigError
+from nsqclient.errors import Closed, ConfigError, Control
 from nsqclient.producer.delivery import Receipt
 from nsqclient.testing import Clock, FakeCluster
 
@@ -57,12 +59,19 @@ class Trial:
         return self.cluster.clock
 
     async def publish(
-        self, topic: str, value: object, *, delay: Seconds | None = None, timeout: Seconds = 5.0
+        self,
+        topic: str,
+        value: object,
+        *,
+        delay: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        timeout: Seconds = 5.0,
     ) -> Receipt:
-        """Publishes, through the app's codec, and waits as :meth:`settle` does."""
+        """Publishes with the app's producer, and waits as :meth:`settle` does."""
         if self._session is None:
             raise Closed("the test of the app is not open; use it with 'async with'")
-        receipt = await self._session.producer.publish(topic, self._codec.encode(value), delay=delay)
+        receipt = await self._session.producer.publish(topic, value, delay=delay, headers=headers, key=key)
         await self.settle(timeout)
         return receipt
 
@@ -78,7 +87,11 @@ class Trial:
 
     def published(self, topic: str, as_type: type[T] = bytes) -> list[T]:  # type: ignore[assignment]
         """What was published to ``topic`` since the cluster began, decoded; node by node, oldest first."""
-        return [self._codec.decode(body, as_type) for body in self.cluster.published(topic)]
+        bodies = (unwrap(body) for body in self.cluster.published(topic))
+        return [
+            codecs.decode(self._codec, payload, as_type, headers.get("content-type", ""))
+            for headers, payload in bodies
+        ]
 
     async def __aenter__(self) -> Self:
         if self._session is not None:
@@ -122,8 +135,9 @@ class Calls:
         handler.calls.append(payload)
 
     def failed(self, error: Exception) -> None:
-        """Keeps it."""
-        self._errors.append(error)
+        """Keeps it, unless it is an answer to the message."""
+        if not isinstance(error, Control):
+            self._errors.append(error)
 
     def raise_errors(self) -> None:
         """Raises what was kept, once."""

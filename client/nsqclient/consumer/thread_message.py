@@ -64,6 +64,10 @@ class ThreadMessage(Message):
         """As ever; raises RuntimeError when the event loop is closed."""
         return self._in_loop(self._message.touch)  # type: ignore[no-any-return]
 
+    def settle(self, error: BaseException | None) -> None:
+        """As ever; raises RuntimeError when the event loop is closed."""
+        self._in_loop(lambda: self._message.settle(error))
+
     def time_left(self, *, hard: bool = False) -> float:
         """As ever; raises RuntimeError when the event loop is closed."""
         return self._in_loop(lambda: self._message.time_left(hard=hard))  # type: ignore[no-any-return]
