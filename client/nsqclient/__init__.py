@@ -1,6 +1,7 @@
 """An asyncio client for NSQ: publish with :class:`Producer`, receive with :class:`Consumer`."""
 
 from nsqclient.app.app import App
+from nsqclient.app.options import BatchOf
 from nsqclient.app.router import Router
 from nsqclient.connection.endpoint import Endpoint, from_env, from_url
 from nsqclient.connection.options import ConnectionOptions, Topology
@@ -106,6 +107,7 @@ __all__ = [
     "BackoffEntered",
     "BackoffLeft",
     "Batch",
+    "BatchOf",
     "Closed",
     "ClosedSummary",
     "CodecError",

@@ -22,6 +22,7 @@ from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.options import FlowControl, Leases
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
+from nsqclient.content.sealing import HeadersMode
 from nsqclient.discovery.targets import Standin, Target, to_target
 from nsqclient.durations import Seconds, to_seconds, within
 from nsqclient.errors import Closed, ConfigError

@@ -110,9 +110,9 @@ class Calls:
         if inspect.isawaitable(value):
             value = await value
         if value is not None:
-            many = self._route.batch is not None and isinstance(value, list)
+            values = value if self._route.batch is not None and isinstance(value, list) else [value]
             for topic in self._route.handler.publishes:
-                await self._publish(topic, value if many else [value])
+                await self._publish(topic, values)
         return value
 
     def _guarded(self, call: Callable[[], object]) -> object:

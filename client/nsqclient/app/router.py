@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, ParamSpec, Protocol, TypeVar
 
 from nsqclient.app.handler import Handler, to_handler
+from nsqclient.app.options import DEFAULT, BatchOf, Default, Policies
 from nsqclient.app.route import Route
 from nsqclient.app.signature import describe, read_signature
-from nsqclient.checks import check_name
+from nsqclient.checks import check_name, check_timeout
+from nsqclient.connection.options import ConnectionOptions
+from nsqclient.consumer.consumer import AroundHandle
+from nsqclient.consumer.dedup import Dedup
 from nsqclient.consumer.failures import Failures
-from nsqclient.consumer.options import Backoff, FlowControl
-from nsqclient.durations import within
+from nsqclient.consumer.options import Backoff, FlowControl, Leases
+from nsqclient.content.codecs import Codec
+from nsqclient.durations import Seconds, within
 from nsqclient.errors import ConfigError
 
 P = ParamSpec("P")
@@ -55,8 +61,8 @@ class Router:
         timeout: Seconds | None = None,
         batch: BatchOf | None = None,
         attempts: int | Default = DEFAULT,
-        dead_letter: str | None | Default = DEFAULT,
-        backoff: Backoff | Literal["consumer", "node"] | None | Default = DEFAULT,
+        dead_letter: str | Default | None = DEFAULT,
+        backoff: Backoff | Literal["consumer", "node"] | Default | None = DEFAULT,
         auto_touch: bool | Default = DEFAULT,
         flow: FlowControl | None = None,
         failures: Failures | None = None,

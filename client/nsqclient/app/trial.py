@@ -15,6 +15,7 @@ from nsqclient.content.envelope import unwrap
 from nsqclient.durations import Seconds
 from nsqclient.errors import Closed, ConfigError, Control
 from nsqclient.producer.delivery import Receipt
+from nsqclient.producer.producer import Producer
 from nsqclient.testing import Clock, FakeCluster
 
 GRACE = 5.0
@@ -58,6 +59,13 @@ class Trial:
         """Moves the time of everything in this loop; call :meth:`settle` after it."""
         return self.cluster.clock
 
+    @property
+    def producer(self) -> Producer:
+        """The app's, for what :meth:`publish` does not do."""
+        if self._session is None:
+            raise Closed("the test of the app is not open; use it with 'async with'")
+        return self._session.producer
+
     async def publish(
         self,
         topic: str,
@@ -69,9 +77,7 @@ class Trial:
         timeout: Seconds = 5.0,
     ) -> Receipt:
         """Publishes with the app's producer, and waits as :meth:`settle` does."""
-        if self._session is None:
-            raise Closed("the test of the app is not open; use it with 'async with'")
-        receipt = await self._session.producer.publish(topic, value, delay=delay, headers=headers, key=key)
+        receipt = await self.producer.publish(topic, value, delay=delay, headers=headers, key=key)
         await self.settle(timeout)
         return receipt
 

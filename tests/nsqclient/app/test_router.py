@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from nsqclient import App, ConfigError, InvalidName, Message, Router
+from nsqclient import (
+    App,
+    BatchOf,
+    ConfigError,
+    Failures,
+    FlowControl,
+    InvalidName,
+    Leases,
+    Message,
+    Router,
+)
 
 
 async def nothing(body: bytes) -> None: ...
@@ -43,13 +53,6 @@ def test_on_and_publishes_stand_in_either_order_and_more_than_once() -> None:
     assert sorted(handler.publishes) == ["a", "b"]
     assert {route.topic for route in router.routes} == {"one", "two"}
     assert all(route.handler is handler for route in router.routes)
-
-
-def test_twice_as_many_messages_as_handlers_are_in_flight_unless_told_otherwise() -> None:
-    router = Router()
-    router.on("a", channel="c", concurrency=8)(nothing)
-    router.on("b", channel="c", concurrency=8, max_in_flight=3)(nothing)
-    assert [route.max_in_flight for route in router.routes] == [16, 3]
 
 
 def test_a_channel_has_one_handler() -> None:
@@ -114,7 +117,59 @@ def test_bad_settings_are_refused_at_once() -> None:
         router.on("t", channel="c", max_in_flight=-1)
     with pytest.raises(ConfigError, match="attempts"):
         router.on("t", channel="c", attempts=-1)
+    with pytest.raises(ConfigError, match="timeout"):
+        router.on("t", channel="c", timeout=0)
+    with pytest.raises(ConfigError, match="backoff"):
+        router.on("t", channel="c", backoff="never")  # type: ignore[arg-type]
+    with pytest.raises(InvalidName, match="topic"):
+        router.on("t", channel="c", dead_letter="a b")
     assert router.routes == ()
+
+
+def test_a_group_of_settings_is_given_whole_or_by_single_fields() -> None:
+    router = Router()
+    for settings in (
+        {"failures": Failures(), "attempts": 3},
+        {"flow": FlowControl(), "backoff": None},
+        {"leases": Leases(), "auto_touch": True},
+    ):
+        with pytest.raises(ConfigError, match="is a field of"):
+            router.on("t", channel="c", **settings)
+
+
+def test_settings_of_a_handler_come_before_those_of_the_app() -> None:
+    defaults = FlowControl(rate=5), Failures(attempts=9, dead_letter="dead"), Leases(margin=3)
+    router = Router(topic_prefix="shop.")
+    router.on("a", channel="c")(nothing)
+    router.on("b", channel="c", attempts=2, backoff="node", auto_touch=True)(nothing)
+    router.on("c", channel="c", dead_letter="gone", failures=None)(nothing)
+    router.on("d", channel="c", failures=Failures(dead_letter="gone"))(nothing)
+    router.on("e", channel="c", dead_letter=None)(nothing)
+    a, b, c, d, e = [route.policies.over(*defaults) for route in router.routes]
+    assert a == defaults
+    flow, failures, leases = b
+    assert flow == FlowControl(rate=5, backoff="node")
+    assert failures == Failures(attempts=2, dead_letter="dead")
+    assert leases == Leases(margin=3, auto_touch=True)
+    assert c[1] == Failures(attempts=9, dead_letter="shop.gone")
+    assert d[1] == Failures(dead_letter="shop.gone")
+    assert e[1] == Failures(attempts=9)
+
+
+def test_middleware_is_not_for_batches() -> None:
+    async def around(call_next: object, message: object) -> None: ...
+
+    with pytest.raises(ConfigError, match="single messages"):
+        Router().on("t", channel="c", batch=BatchOf(2), around=[around])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_messages": 0}, {"max_messages": 1, "linger": -1}, {"max_messages": 1, "linger": float("nan")}],
+)
+def test_a_batch_has_a_message_and_waits_some_time(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        BatchOf(**wrong)  # type: ignore[arg-type]
 
 
 def test_a_handler_publishes_to_a_topic_once() -> None:
