@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nsqclient.consumer.backoff import Signal
-from nsqclient.consumer.message import FINISHED, REQUEUED, Message, Settled
+from nsqclient.consumer.message import FINISHED, REQUEUED, Message, Settled, State
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
 from nsqclient.durations import Seconds
@@ -59,5 +59,5 @@ class RecordingSource:
     def let_go(self, message: Message) -> None:
         self.calls.append(("let_go",))
 
-    def too_late(self, message: Message) -> None:
-        self.calls.append(("too_late",))
+    def too_late(self, message: Message, wanted: State) -> None:
+        self.calls.append(("too_late", wanted))

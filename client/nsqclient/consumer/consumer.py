@@ -129,8 +129,7 @@ class Consumer:
             pace=reconnect or FullJitter(),
             chance=chance,
         )
-        leases = leases or Leases()
-        self._hands = Hands(self._reception, tuple(around), leases.margin)
+        self._hands = Hands(self._reception, tuple(around))
 
     # ---- receiving
 

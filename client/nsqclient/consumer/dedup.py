@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from typing import cast
 
-from nsqclient.consumer.message import HELD, LOST, REQUEUED, Message, Source
+from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message, Source, State
 from nsqclient.dedup.store import CLAIMED, Claim, Store
 from nsqclient.durations import Seconds, to_seconds, within
 from nsqclient.tasks import Tasks
@@ -109,7 +109,12 @@ class Claims:
         """
         if isinstance(cast(object, message.source), Claimed):
             return True  # it was handed out before, and put back
-        key = f"{message.topic}/{message.channel}/{message.key or self._key(message)}"
+        try:
+            key = f"{message.topic}/{message.channel}/{message.key or self._key(message)}"
+        except Exception as e:
+            log.error("the dedup key of message %s can't be told", message.id, exc_info=e)
+            message.settle(e)
+            return False
         owner = f"{self._owner}-{next(self._numbers)}"
         try:
             async with asyncio.timeout(self._store_timeout):
@@ -230,6 +235,12 @@ class Claimed:
     def hand_back(self, *arguments: object) -> object:
         """It comes again."""
         return self._pass_on("hand_back", arguments, done=False)
+
+    def too_late(self, message: Message, wanted: State) -> None:
+        """nsqd will deliver it again; done is done all the same."""
+        self._source.too_late(message, wanted)
+        if wanted is not HELD:
+            self._claims.end(self, done=wanted is FINISHED)
 
     def failed(self, *arguments: object) -> object:
         """It comes again, or is being given up, of which :meth:`end_given_up` or :meth:`requeue` tells then."""

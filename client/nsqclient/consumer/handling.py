@@ -21,11 +21,9 @@ LOGGED_IDS = 10
 class Messages:
     """One message at a time."""
 
-    def __init__(self, give_up: GiveUp, margin: float, *, expire: bool) -> None:
-        """``margin`` is what a handler must leave of nsqd's time, in seconds; ``expire`` tells whether a
-        passed deadline ends it."""
+    def __init__(self, give_up: GiveUp, *, expire: bool) -> None:
+        """``expire`` tells whether a passed deadline ends a message."""
         self._give_up = give_up
-        self._margin = margin
         self._expire = expire
 
     def settle(self, item: Message, error: BaseException | None) -> None:
@@ -36,7 +34,8 @@ class Messages:
         """No matter any more once it is answered."""
         if item.state is not HELD:
             return inf
-        return item.received_at + item.source.lease - self._margin
+        source = item.source
+        return min(item.renewed_at + source.lease, item.received_at + source.longest) - source.margin
 
     def deadline(self, item: Message) -> float:
         """Of the sender's request."""

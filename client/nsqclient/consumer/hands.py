@@ -10,17 +10,16 @@ from nsqclient.consumer.message import Message
 from nsqclient.consumer.reception import Reception
 from nsqclient.consumer.worker import Around, Handler
 from nsqclient.consumer.workers import Crew
-from nsqclient.durations import Seconds, to_seconds
+from nsqclient.durations import Seconds
 from nsqclient.errors import ConfigError
 
 
 class Hands:
     """Makes them."""
 
-    def __init__(self, reception: Reception, around: Sequence[Around[Message]], margin: Seconds) -> None:
+    def __init__(self, reception: Reception, around: Sequence[Around[Message]]) -> None:
         self._reception = reception
         self._around = around
-        self._margin = to_seconds(margin)
 
     def crew(self, handler: Handler[Message], concurrency: int, timeout: Seconds | None) -> Crew[Message]:
         """For single messages. Raises ConfigError."""
@@ -72,4 +71,4 @@ class Hands:
 
     def _kind(self) -> Messages:
         admission = self._reception.admission
-        return Messages(admission.give_up, self._margin, expire=admission.expires)
+        return Messages(admission.give_up, expire=admission.expires)

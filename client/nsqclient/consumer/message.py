@@ -15,7 +15,7 @@ from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
 from nsqclient.content.envelope import NO_HEADERS
 from nsqclient.durations import Seconds, within
-from nsqclient.errors import AlreadySettled, Control, DeadLetter, Retry
+from nsqclient.errors import AlreadySettled, Control, DeadLetter, Drop, Retry
 from nsqcore.wire.frames import MESSAGE_HEAD, MESSAGE_HEAD_SIZE
 
 log = logging.getLogger(__name__)
@@ -77,8 +77,8 @@ class Source(Protocol):
     def let_go(self, message: Message) -> None:
         """The message is no longer touched."""
 
-    def too_late(self, message: Message) -> None:
-        """An answer was given to a message that is lost."""
+    def too_late(self, message: Message, wanted: State) -> None:
+        """An answer was given to a message that is lost, after which it would be ``wanted``."""
 
 
 class Settled:
@@ -200,7 +200,7 @@ class Message:
             self.source.finished(self.id_bytes)
             return self.source.settled
         if self.state is LOST:
-            self.source.too_late(self)
+            self.source.too_late(self, FINISHED)
             return NOTHING_SENT
         if self.state is not FINISHED:
             raise AlreadySettled(f"message {self.id} was requeued, and can't be finished")
@@ -219,7 +219,7 @@ class Message:
             else:
                 self.source.requeue(self, delay)
         elif self.state is LOST:
-            self.source.too_late(self)
+            self.source.too_late(self, REQUEUED)
             return NOTHING_SENT
         elif self.state is not REQUEUED and not self.given_up:
             raise AlreadySettled(f"message {self.id} was finished, and can't be requeued")
@@ -231,7 +231,7 @@ class Message:
             self.source.touched(self)
             return self.source.settled
         if self.state is LOST:
-            self.source.too_late(self)
+            self.source.too_late(self, HELD)
         return NOTHING_SENT
 
     # ---- its time
@@ -279,7 +279,8 @@ class Message:
             else:  # cancelled, or the process is ending: nothing is wrong with the message
                 self.source.hand_back(self)
         elif self.state is LOST:
-            self.source.too_late(self)
+            done = error is None or isinstance(error, Drop)
+            self.source.too_late(self, FINISHED if done else REQUEUED)
 
     def _obey(self, control: Control) -> None:
         if isinstance(control, Retry):

@@ -20,7 +20,7 @@ from nsqclient.consumer.events import Events, LeaseLost, Reason
 from nsqclient.consumer.failures import LinearRequeue
 from nsqclient.consumer.flow import Flow
 from nsqclient.consumer.leases import Keeper
-from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message, Settled
+from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message, Settled, State
 from nsqclient.consumer.ready import Share
 from nsqclient.content.codecs import Codec
 from nsqclient.discovery.dialing import Dial, dial_directly
@@ -249,7 +249,7 @@ class Subscription:
         """The message is no longer touched."""
         self._home.keeper.let_go(message)
 
-    def too_late(self, message: Message) -> None:
+    def too_late(self, message: Message, wanted: State) -> None:
         """An answer was given to a message that is lost: nsqd will deliver it again, it was counted."""
         self._tell_lost(message.id, "late")
 

@@ -116,7 +116,7 @@ class Worker(Generic[W]):
             if self._reason is not None and not me.uncancel():
                 self._over(item, self._reason)
             elif me.cancelling():
-                self._kind.settle(item, e)
+                self._settle(item, e)
                 raise
             else:
                 # nobody cancelled the handler: something it awaited was, which is its failure
@@ -125,10 +125,10 @@ class Worker(Generic[W]):
             self._failed(item, e)
             self._end_of_cancelled(item, me)
         except BaseException as e:
-            self._kind.settle(item, e)
+            self._settle(item, e)
             raise
         else:
-            self._kind.settle(item, None)
+            self._settle(item, None)
             self._end_of_cancelled(item, me)
         finally:
             self._item = None
@@ -188,7 +188,20 @@ class Worker(Generic[W]):
             log.warning(
                 "the handler of %s ran out of nsqd's time, and was cancelled", facts["what"], extra=facts
             )
-            self._kind.settle(item, asyncio.CancelledError())
+            self._settle(item, asyncio.CancelledError())
+
+    def _settle(self, item: W, error: BaseException | None) -> None:
+        """Answers; where that can't be done the way it was decided, as for a failure; else it is handed back."""
+        decided: BaseException | None = error
+        while True:
+            try:
+                self._kind.settle(item, decided)
+            except Exception as e:
+                facts = self._kind.facts(item)
+                log.error("%s can't be answered as was decided", facts["what"], exc_info=e, extra=facts)
+                decided = e if decided is error else asyncio.CancelledError()
+            else:
+                return
 
     def _failed(self, item: W, error: Exception) -> None:
         facts = self._kind.facts(item)
@@ -196,4 +209,4 @@ class Worker(Generic[W]):
             log.debug("a handler decided: %r", error, extra=facts)
         else:
             log.error("handling %s failed", facts["what"], exc_info=error, extra=facts)
-        self._kind.settle(item, error)
+        self._settle(item, error)

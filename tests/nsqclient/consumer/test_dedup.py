@@ -198,6 +198,32 @@ async def test_what_is_lost_is_not_claimed_for_ever() -> None:
         assert (await consumer.get(timeout=5)).body == b"k"
 
 
+async def test_what_was_done_although_its_message_was_lost_is_not_done_again() -> None:
+    async with FakeNsqd() as nsqd, deduplicating(nsqd, Store()) as consumer:
+        await nsqd.expect(*OPENING, "RDY 10")
+        message_id = nsqd.message(b"k")
+        message = await consumer.get(timeout=5)
+        nsqd.link.drop()
+        await nsqd.until(lambda: nsqd.verbs.count("RDY") == 2)
+        message.finish()
+        again = nsqd.message(b"k", message_id=message_id, attempts=2)
+        with pytest.raises(TimeoutError):
+            await consumer.get(timeout=0.02)
+        await nsqd.until(lambda: nsqd.commands[-1] == f"FIN {again}")
+
+
+async def test_what_failed_although_its_message_was_lost_is_done_again() -> None:
+    async with FakeNsqd() as nsqd, deduplicating(nsqd, Store()) as consumer:
+        await nsqd.expect(*OPENING, "RDY 10")
+        message_id = nsqd.message(b"k")
+        message = await consumer.get(timeout=5)
+        nsqd.link.drop()
+        await nsqd.until(lambda: nsqd.verbs.count("RDY") == 2)
+        message.requeue()
+        nsqd.message(b"k", message_id=message_id, attempts=2)
+        assert (await consumer.get(timeout=5)).body == b"k"
+
+
 async def test_leaving_the_consumer_releases_what_it_claimed() -> None:
     store = Store()
     async with FakeNsqd() as nsqd:
@@ -207,6 +233,21 @@ async def test_leaving_the_consumer_releases_what_it_claimed() -> None:
             await consumer.get(timeout=5)
         assert store.asked == ["claim t/c/k", "release t/c/k"]
         assert (await store.claim("t/c/k", "other", 60)).state == "claimed"
+
+
+async def test_a_key_that_cannot_be_told_is_a_failure_of_its_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def key(message: Message) -> str:
+        return {b"good": "k"}[message.body]
+
+    async with FakeNsqd() as nsqd, deduplicating(nsqd, Store(), key=key) as consumer:
+        await nsqd.expect(*OPENING, "RDY 10")
+        bad = nsqd.message(b"bad")
+        nsqd.message(b"good")
+        assert (await consumer.get(timeout=5)).body == b"good"
+        await nsqd.expect(f"REQ {bad} 90000")
+    assert f"the dedup key of message {bad} can't be told" in caplog.text
 
 
 # ---- a store that is down

@@ -123,7 +123,85 @@ async def test_a_failure_is_logged_with_the_facts_of_its_message(caplog: pytest.
         assert (record.message_id, record.attempts) == (message_id, 2)
 
 
+async def test_a_decision_that_cannot_be_carried_out_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(message: Message) -> None:
+        if message.body == b"bad":
+            raise Retry(after=7200)
+
+    async with FakeNsqd() as nsqd, make(nsqd.address, backoff=None) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        task = asyncio.create_task(consumer.run(handler))
+        await nsqd.expect(f"REQ {nsqd.message(b'bad')} 90000")
+        await nsqd.expect(f"FIN {nsqd.message(b'good')}")
+        consumer.stop()
+        await task
+    assert "can't be answered as was decided" in caplog.text
+
+
+async def test_a_function_about_backoff_that_fails_harms_nobody() -> None:
+    def judge(error: BaseException) -> bool:
+        raise ZeroDivisionError
+
+    async def handler(message: Message) -> None:
+        raise LookupError
+
+    async with FakeNsqd() as nsqd, make(nsqd.address, backoff_on=(judge,)) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        task = asyncio.create_task(consumer.run(handler))
+        await nsqd.expect(f"REQ {nsqd.message()} 0")
+        consumer.stop()
+        await task
+
+
+async def test_chosen_errors_do_not_slow_the_consumer_down() -> None:
+    async def handler(message: Message) -> None:
+        raise LookupError if message.body == b"chosen" else OSError
+
+    def judge(error: BaseException) -> bool:
+        return not isinstance(error, LookupError)
+
+    async with FakeNsqd() as nsqd, make(nsqd.address, backoff_on=(judge,)) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        task = asyncio.create_task(consumer.run(handler))
+        await nsqd.expect(f"REQ {nsqd.message(b'chosen')} 90000")
+        assert consumer.stats.backoff_level == 0
+        await nsqd.expect("RDY 0", f"REQ {nsqd.message(b'other')} 90000")
+        assert consumer.stats.backoff_level == 1
+        consumer.stop()
+        await task
+
+
 # ---- limits
+
+
+async def test_a_message_that_is_touched_in_time_keeps_its_handler() -> None:
+    async def handler(message: Message) -> None:
+        await asyncio.sleep(0.9)
+
+    async with FakeNsqd(msg_timeout=500) as nsqd, make(nsqd.address, auto_touch=True, drain=5) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        task = asyncio.create_task(consumer.run(handler))
+        message_id = nsqd.message()
+        await nsqd.until(lambda: f"FIN {message_id}" in nsqd.commands)
+        assert nsqd.verbs.count("TOUCH") >= 2
+        assert nsqd.verbs.count("REQ") == 0
+        consumer.stop()
+        await task
+
+
+async def test_a_handler_that_hangs_is_not_kept_for_ever_by_touching() -> None:
+    async def handler(message: Message) -> None:
+        await asyncio.Event().wait()
+
+    settings: dict[str, Any] = {"auto_touch": True, "limit": 0.4}
+    async with FakeNsqd(msg_timeout=400) as nsqd, make(nsqd.address, **settings) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        task = asyncio.create_task(consumer.run(handler))
+        message_id = nsqd.message()
+        await nsqd.until(lambda: nsqd.commands[-1] == f"REQ {message_id} 0")
+        assert nsqd.verbs.count("TOUCH") >= 1
+        consumer.stop()
+        await task
 
 
 async def test_a_handler_that_takes_too_long_fails(caplog: pytest.LogCaptureFixture) -> None:

@@ -80,12 +80,15 @@ def test_touching_is_for_messages_that_are_held() -> None:
     assert source.calls == [("touched", ID), ("finished", ID)]
 
 
-@pytest.mark.parametrize("answer", [Message.finish, Message.requeue, Message.touch])
-def test_an_answer_to_a_lost_message_does_nothing(answer: Callable[[Message], None]) -> None:
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [(Message.finish, "finished"), (Message.requeue, "requeued"), (Message.touch, "held")],
+)
+def test_an_answer_to_a_lost_message_does_nothing(answer: Callable[[Message], None], wanted: str) -> None:
     message, source = make()
     message.state = LOST
     answer(message)
-    assert source.calls == [("too_late",)]
+    assert source.calls == [("too_late", wanted)]
     assert message.state == "lost"
 
 
@@ -125,7 +128,10 @@ async def test_the_block_of_a_lost_message_is_too_late() -> None:
     message, source = make()
     async with message:
         message.state = LOST
-    assert source.calls == [("too_late",)]
+    assert source.calls == [("too_late", "finished")]
+    for error in (Drop(), LookupError(), DeadLetter()):
+        message.settle(error)
+    assert [call[1] for call in source.calls[1:]] == ["finished", "requeued", "requeued"]
 
 
 async def test_an_answer_may_be_given_by_raising_it() -> None:
@@ -176,7 +182,7 @@ async def test_an_answer_may_be_awaited() -> None:
     await message.finish()
     await message.requeue()
     await message.touch()
-    assert source.calls == [("too_late",)] * 3
+    assert source.calls == [("too_late", "finished"), ("too_late", "requeued"), ("too_late", "held")]
 
 
 def test_a_body_is_read_as_json_or_by_the_codec() -> None:
