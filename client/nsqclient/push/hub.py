@@ -13,7 +13,7 @@ from nsqclient.push.counters import Counters
 from nsqclient.push.feeds import Fanout, Feed, Source, Work
 from nsqclient.push.grants import Grant
 from nsqclient.push.protocol import Auth, Close, Command, Ping, Settle, Subscribe, Unsubscribe, encode
-from nsqclient.push.session import Session
+from nsqclient.push.session import Session, Verdict
 from nsqclient.push.settings import Settings
 
 LONGEST_STEM = 64 - len("#ephemeral")
@@ -110,11 +110,8 @@ class Hub:
     # ---- commands
 
     def obey(self, session: Session, command: Command) -> None:
-        """Does what a browser asks, all but ``auth``, which has to ask elsewhere."""
+        """Does what a browser asks, all but ``auth``, which has to ask elsewhere, and :meth:`settle`."""
         match command:
-            case Settle(verb, seqs, delay):
-                for seq in seqs:
-                    self._settle(session, verb, seq, delay)
             case Subscribe():
                 self._subscribe(session, command)
             case Unsubscribe(topic, channel, ref):
@@ -123,19 +120,25 @@ class Hub:
                 session.tell(encode("unsubscribed", topic=topic, channel=channel, ref=ref))
             case Ping(ref):
                 session.tell(encode("pong", ref=ref))
-            case Auth():
-                raise AssertionError("the socket's business")
+            case Auth() | Settle():
+                raise AssertionError("the socket's business, and settle()'s")
 
-    def _settle(self, session: Session, verb: str, seq: int, delay: float | None) -> None:
+    def settle(self, session: Session, command: Settle) -> bool:
+        """Takes answers; whether at least one was to a message that is outstanding, which it no longer is."""
         session.timeouts = 0
-        if verb == "touch":
-            outstanding = session.outstanding.get(seq)
-            if outstanding is not None:
-                outstanding.delivery.feed.touched(outstanding.delivery)
-            return
-        delivery = session.take(seq)
-        if delivery is not None:  # else its time was over, and it comes again or has been dealt with
-            delivery.feed.answered(delivery, session, "ack" if verb == "ack" else "nack", delay)
+        settled = False
+        for seq in command.seqs:
+            if command.verb == "touch":
+                outstanding = session.outstanding.get(seq)
+                if outstanding is not None:
+                    outstanding.delivery.feed.touched(outstanding.delivery)
+                continue
+            delivery = session.take(seq)
+            if delivery is not None:  # else its time was over, and it comes again or has been dealt with
+                verdict: Verdict = "ack" if command.verb == "ack" else "nack"
+                delivery.feed.answered(delivery, session, verdict, command.delay)
+                settled = True
+        return settled
 
     def _subscribe(self, session: Session, command: Subscribe) -> None:
         topic, channel, ref = command.topic, command.channel, command.ref

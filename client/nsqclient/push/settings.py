@@ -33,8 +33,8 @@ class Settings:
     max_connections_per_user: int = 20
     max_subscriptions: int = 100
     """Of one connection."""
-    max_outstanding: int = 64
-    """Messages sent to one connection and not acknowledged."""
+    max_outstanding: int = 500
+    """Messages sent to one connection and not acknowledged: more than may be on their way at once."""
     max_outstanding_bytes: int = 1 << 20
     """Bytes of these."""
     slow: Slow = "close"
@@ -60,7 +60,7 @@ class Settings:
     max_message: int = 16 << 10
     """Bytes of what a browser sends at once."""
     rate: float = 50.0
-    """What a browser may send per second, on average."""
+    """What a browser may send per second, on average. Answers to messages are not counted."""
     burst: int = 200
     """What it may send at once."""
     linger: Seconds = 5.0

@@ -23,6 +23,7 @@ from nsqclient.push.protocol import (
     BadRequest,
     Close,
     Command,
+    Settle,
     encode,
     parse,
     token_of_protocols,
@@ -212,6 +213,8 @@ class _Conversation:
         allowance, last = float(settings.burst), clock()
         while True:
             command = await self._sockets.command(ws)
+            if isinstance(command, Settle) and self._sockets.hub.settle(self._session, command):
+                continue  # it sends no more of these than messages were sent to it
             now = clock()
             allowance = min(allowance + (now - last) * settings.rate, settings.burst) - 1
             last = now
@@ -220,7 +223,7 @@ class _Conversation:
             if isinstance(command, Auth):
                 await self._check(command.token)
                 self._session.tell(encode("authenticated", user=self._session.user))
-            else:
+            elif not isinstance(command, Settle):
                 self._sockets.hub.obey(self._session, command)
 
     async def watch(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from nsqclient.push import Bridge, Grant, Permission, Unavailable
 from tests.nsqclient.push.browsers import Client, Tokens, bridge, welcomed
 from tests.support.nsqd import Node, eventually
+from tests.support.tls import Authority
 
 
 @pytest.fixture
@@ -222,6 +224,19 @@ async def test_subscriptions_are_limited(node: Node, stack: AsyncExitStack) -> N
     assert (await ann.expect("error"))["code"] == "TOO_MANY"
 
 
+async def test_acknowledging_much_is_not_sending_too_much(node: Node, stack: AsyncExitStack) -> None:
+    one = await stack.enter_async_context(bridge(node, rate=1, burst=10))
+    await up(one)
+    ann = await connected(stack, one, "user ann")
+    for _ in range(50):
+        await node.publish("mail", mail("ann"))
+        await ann.message()
+    await eventually(lambda: one.counters.acked_total == 50)
+    for _ in range(20):
+        await ann.send(op="ack", seq=1)  # which was acknowledged before
+    assert await ann.closed() == 4429
+
+
 async def test_who_sends_too_much_or_too_large_is_closed(node: Node, stack: AsyncExitStack) -> None:
     one = await stack.enter_async_context(bridge(node, rate=1, burst=10, max_message=1000))
     chatty = await connected(stack, one, "user ann")
@@ -352,6 +367,18 @@ async def test_a_browser_that_reads_nothing_is_dropped_with_what_it_was_sent(
     await eventually(lambda: one.counters.closed[4008] == 1)
     await eventually(lambda: "ann" not in one.hub.users and one._sockets.open == 1)
     writer.close()
+
+
+async def test_browsers_connect_over_tls(node: Node, stack: AsyncExitStack, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(tmp_path / "server.pem", tmp_path / "server.key")
+    target = "{}:{}".format(*node.tcp)
+    one = Bridge(target, Tokens(), address="127.0.0.1:0", tls=server)
+    await stack.enter_async_context(one)
+    client = Client(one, "user ann", ssl=authority.context())
+    client.url = client.url.replace("ws:", "wss:")
+    await welcomed(await stack.enter_async_context(client))
 
 
 async def test_a_dead_connection_is_noticed(node: Node, stack: AsyncExitStack) -> None:

@@ -37,7 +37,9 @@ export class Message {
 
   /** It was handled. */
   ack() {
-    this._answer({ op: "ack", seq: this._seq });
+    if (this.answered) return;
+    this.answered = true;
+    this._push._ack(this._seq, this._socket);
   }
 
   /** It is to come again, to this browser or another; after `delay` seconds. */
@@ -176,6 +178,19 @@ export class NsqPush {
       this._heard = false;
       this._send({ op: "ping" }, socket);
     }, 1000 * this._heartbeat);
+  }
+
+  // Messages that are handled in one go are acknowledged in one go.
+  _ack(seq, socket) {
+    socket.acks ??= [];
+    if (socket.acks.push(seq) > 1) return;
+    queueMicrotask(() => {
+      const seqs = socket.acks;
+      socket.acks = [];
+      for (let at = 0; at < seqs.length; at += 500) {
+        this._send({ op: "ack", seq: seqs.slice(at, at + 500) }, socket);
+      }
+    });
   }
 
   _send(command, socket = this._socket) {
