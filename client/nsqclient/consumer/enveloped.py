@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nsqclient.consumer.message import Message, Source, T
-from nsqclient.content import codecs
+from nsqclient.consumer.message import Message, Source
 from nsqclient.content.envelope import NO_HEADERS, unwrap
-from nsqclient.content.propagation import CONTENT_TYPE, MESSAGE_KEY, Received, read
+from nsqclient.content.propagation import MESSAGE_KEY, Received, read
 from nsqclient.errors import EnvelopeError
 
 
@@ -38,10 +37,6 @@ class EnvelopedMessage(Message):
     def key(self) -> str | None:
         """What names the message itself, whatever its ID; None when the sender gave it no key."""
         return self._headers.get(MESSAGE_KEY)
-
-    def decode(self, as_type: type[T]) -> T:
-        """The body as a value of that type; ``codecs.auto`` heeds the header ``content-type``. Raises CodecError."""
-        return codecs.decode(self.source.codec, self.body, as_type, self._headers.get(CONTENT_TYPE, ""))
 
     @property
     def brought(self) -> Received:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ from nsqclient.consumer.backoff import Signal
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
 from nsqclient.content.envelope import NO_HEADERS
+from nsqclient.content.propagation import CONTENT_TYPE, read
+from nsqclient.content.scope import received_scope
 from nsqclient.durations import Seconds, within
 from nsqclient.errors import AlreadySettled, Control, DeadLetter, Drop, Retry
 from nsqcore.wire.frames import MESSAGE_HEAD, MESSAGE_HEAD_SIZE
@@ -189,7 +192,15 @@ class Message:
 
     def decode(self, as_type: type[T]) -> T:
         """The body as ``as_type``, read by the consumer's codec; raises CodecError."""
-        return codecs.decode(self.source.codec, self.body, as_type, self.headers.get("content-type", ""))
+        return codecs.decode(self.source.codec, self.body, as_type, self.headers.get(CONTENT_TYPE, ""))
+
+    def scope(self) -> received_scope:
+        """The scope that came along from the sender, and no other: ``async with message, message.scope(): ...``.
+
+        For code that takes messages from an iterator; handlers have it anyway.
+        """
+        brought = read(self.headers, self.timestamp_ns)
+        return brought.scope(asyncio.get_running_loop().time(), time.time())
 
     # ---- its answers
 

@@ -6,13 +6,14 @@ publisher does not matter, only those of nsqd and the consumer, for which there 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from nsqclient.content.outgoing import Outgoing
-from nsqclient.content.scope import DEADLINE, NOWHERE, Surroundings, received_scope, surroundings
+from nsqclient.content.scope import DEADLINE, Elsewhere, received_scope, surroundings, within
 from nsqclient.durations import to_seconds
 from nsqclient.errors import ConfigError
 
@@ -121,13 +122,13 @@ NOTHING = Received()
 def handling_context(brought: Received = NOTHING, deadline: float | None = None) -> Context:
     """A copy of the current context for working on one message: its sender's scope, and no other.
 
-    For whoever enforces the ``deadline`` (on the event loop's clock) himself. What is published inside carries
+    For whoever enforces the ``deadline`` (on the event loop's clock) himself, on the current task. What is published inside carries
     the values that are declared here and the deadline on, where the producer can send headers.
     """
     context = copy_context()
-    state = NOWHERE  # this very object tells publishes that there is nothing to think of
-    if brought.values or deadline is not None:
-        state = Surroundings(deadline, brought.values, deadline is not None)
+    state = within(deadline, brought.values)
+    if deadline is not None:  # scopes inside need not enforce it once more
+        state = replace(state, enforced=((asyncio.current_task(), Elsewhere(deadline)),))
     context.run(surroundings.set, state)
     return context
 

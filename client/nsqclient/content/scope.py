@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import ConfigError, DeadlineExceeded
 
-Enforced = tuple[asyncio.Task[object] | None, asyncio.Timeout]
+
+class Limit(Protocol):
+    """What cancels a task at its deadline; ``asyncio.Timeout`` is one."""
+
+    def when(self) -> float | None:
+        """The deadline, on the event loop's clock; None while it stands still."""
+
+    def expired(self) -> bool:
+        """Whether it can't be stopped any more."""
+
+    def reschedule(self, when: float | None) -> None:
+        """Moves it; raises RuntimeError once it is over."""
+
+
+class Elsewhere:
+    """A limit of somebody else: it can't be moved from here."""
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+
+    def when(self) -> float:
+        """The deadline."""
+        return self._deadline
+
+    def expired(self) -> bool:
+        """It can't be stopped."""
+        return True
+
+    def reschedule(self, when: float | None) -> None:
+        """Never asked for."""
+        raise RuntimeError("this limit is not ours")
+
+
+Enforced = tuple[asyncio.Task[object] | None, Limit]
 """A running limit, and the task that it cancels."""
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +57,8 @@ class Surroundings:
 
     deadline: float | None = None
     """On the event loop's clock."""
+    clock: Clock | None = None
+    """Of that event loop, as handlers may run in threads; there with a deadline."""
     values: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     propagate_deadline: bool = False
     """Whether publishes tell the receiver about the deadline."""
@@ -77,8 +113,10 @@ class scope:  # noqa: N801 - used as a function: ``async with nsqclient.scope(ti
             insists = inner.insists | {DEADLINE} if propagate else inner.insists - {DEADLINE}
             inner = replace(inner, propagate_deadline=propagate, insists=insists)
         if self._timeout is not None:
-            own = asyncio.get_running_loop().time() + self._timeout
-            inner = replace(inner, deadline=own if around.deadline is None else min(own, around.deadline))
+            clock = asyncio.get_running_loop().time
+            own = clock() + self._timeout
+            deadline = own if around.deadline is None else min(own, around.deadline)
+            inner = replace(inner, deadline=deadline, clock=clock)
         await self._enter(inner)
         return self
 
@@ -115,8 +153,8 @@ class scope:  # noqa: N801 - used as a function: ``async with nsqclient.scope(ti
     @staticmethod
     def remaining() -> float | None:
         """The seconds left, negative once they are over; None when nothing limits it."""
-        deadline = surroundings.get().deadline
-        return None if deadline is None else deadline - asyncio.get_running_loop().time()
+        state = surroundings.get()
+        return None if state.deadline is None or state.clock is None else state.deadline - state.clock()
 
     @staticmethod
     def get(name: str, default: object = None) -> object:
@@ -151,11 +189,18 @@ class received_scope(scope):  # noqa: N801 - as its base
     def __init__(self, deadline: float | None, values: Mapping[str, object]) -> None:
         """``deadline`` is on the event loop's clock; what is published inside carries it on."""
         super().__init__()
-        self._inner = Surroundings(deadline, values, deadline is not None)
+        self._inner = within(deadline, values)
 
     async def __aenter__(self) -> Self:
         await self._enter(self._inner)
         return self
+
+
+def within(deadline: float | None, values: Mapping[str, object]) -> Surroundings:
+    """What a message brought along; made in the event loop whose clock ``deadline`` is on."""
+    if deadline is None:
+        return Surroundings(values=values) if values else NOWHERE
+    return Surroundings(deadline, asyncio.get_running_loop().time, values, propagate_deadline=True)
 
 
 def _is_enforced(state: Surroundings, task: asyncio.Task[object] | None) -> bool:
@@ -163,7 +208,7 @@ def _is_enforced(state: Surroundings, task: asyncio.Task[object] | None) -> bool
     return any(of is task and limit.when() == state.deadline for of, limit in state.enforced)
 
 
-def _hold(state: Surroundings) -> list[tuple[asyncio.Timeout, float]]:
+def _hold(state: Surroundings) -> list[tuple[Limit, float]]:
     task = asyncio.current_task()
     held = []
     for of, limit in state.enforced:

@@ -98,6 +98,55 @@ async def test_nothing_that_a_handler_sets_is_seen_by_the_next(
     assert seen == [None, None]
 
 
+async def test_a_handler_in_a_thread_has_the_scope_too(cluster: FakeCluster, producer: Producer) -> None:
+    seen: list[object] = []
+
+    def handler(message: Message) -> None:
+        remaining = scope.remaining()
+        seen.append(
+            (scope.get("tenant"), remaining is not None and 25 < remaining < 31, message.decode(dict))
+        )
+        loop.call_soon_threadsafe(consumer.stop)
+
+    loop = asyncio.get_running_loop()
+    async with scope(timeout=30, tenant="acme", propagate_deadline=True):
+        await producer.publish("t", {"a": 1})
+    async with Consumer("t", "c", cluster, headers="auto") as consumer:
+        await consumer.run(handler)
+    assert seen == [("acme", True, {"a": 1})]
+
+
+async def test_a_scope_inside_a_handler_does_not_make_a_failure_of_the_deadline(
+    cluster: FakeCluster, producer: Producer
+) -> None:
+    async def handler(message: Message) -> None:
+        async with scope(timeout=60, step="inner"):
+            await asyncio.Event().wait()
+
+    async with scope(timeout=0.05, propagate_deadline=True):
+        await producer.publish("t", b"x")
+    async with Consumer("t", "c", cluster, headers="auto") as consumer:
+        running = asyncio.create_task(consumer.run(handler))
+        async with asyncio.timeout(5):
+            while not consumer.stats.expired:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.01)
+        consumer.stop()
+        await running
+        assert (consumer.stats.requeued, consumer.stats.backoff_level) == (0, 0)
+
+
+async def test_an_iterator_can_take_the_scope_up(cluster: FakeCluster, producer: Producer) -> None:
+    async with scope(timeout=30, tenant="acme", propagate_deadline=True):
+        await producer.publish("t", b"x")
+    async with Consumer("t", "c", cluster, headers="auto") as consumer, scope(step="mine"):
+        async with await consumer.get(5) as message, message.scope():
+            remaining = scope.remaining()
+            assert remaining is not None
+            assert 25 < remaining < 31
+            assert (scope.get("tenant"), scope.get("step")) == ("acme", None)
+        assert scope.get("step") == "mine"
+
+
 async def test_what_a_handler_publishes_carries_the_scope_on(
     cluster: FakeCluster, producer: Producer
 ) -> None:
