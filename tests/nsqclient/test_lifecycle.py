@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -95,3 +96,16 @@ def test_forgetting_to_close_is_warned_of() -> None:
     life.open()
     with pytest.warns(ResourceWarning, match="a thing was never closed"):
         del life
+
+
+@pytest.mark.parametrize("debug", [False, True])
+async def test_what_is_forgotten_open_is_warned_of_with_its_place_in_debug_mode(debug: bool) -> None:
+    asyncio.get_running_loop().set_debug(debug)
+
+    def forget() -> None:
+        Lifecycle("thing").open()
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match="a thing was never closed") as caught:
+        forget()
+    assert (f"made in {__file__}" in str(caught[0].message)) == debug
