@@ -71,6 +71,8 @@ class Redundant(Publish):
         self.copies.remove(copy)
         if self.state != OVER and len(self.nodes) >= self.needed:
             fates.stored(self, now)
+            for error in self.errors:
+                fates.copy_ended(self, error, error.node)
         elif self.state == OVER and not self.under_way:
             fates.released(self)
 
@@ -131,6 +133,8 @@ class Copy(Parcel):
             fates.copy_ended(of, None, self.node)
         elif len(of.nodes) >= of.needed:
             fates.stored(of, now)
+            for error in of.errors:
+                fates.copy_ended(of, error, error.node)
 
     def fail(self, make: MakeError, fates: Fates) -> None:
         """This one is lost."""

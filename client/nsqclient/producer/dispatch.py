@@ -323,7 +323,7 @@ class Dispatch(Fates):
             self._release(publish)
 
     def copy_ended(self, publish: Publish, error: PublishError | None, node: str) -> None:
-        """One of its copies ended after itself had."""
+        """It has succeeded without one of its copies, which has ended now or before."""
         wanted = self._settings.reports
         if wanted == "all" or (wanted == "errors" and error is not None):
             receipt = publish.receipt() if error is None else None

@@ -36,7 +36,7 @@ class Fates:
         raise NotImplementedError
 
     def copy_ended(self, publish: Publish, error: PublishError | None, node: str) -> None:
-        """One of its copies ended after itself had."""
+        """It has succeeded without one of its copies, which has ended now or before."""
         raise NotImplementedError
 
     def released(self, publish: Publish) -> None:

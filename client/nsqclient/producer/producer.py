@@ -314,7 +314,7 @@ class Producer:
         """An async iterator over what became of messages that nobody waits for; it need not be read.
 
         These are messages given to :meth:`submit`, publishes that were cancelled after they had been
-        written, and copies that ended after their publish. The newest ``max_pending`` are kept: where room
+        written, and copies without which their publish succeeded. The newest ``max_pending`` are kept: where room
         is wanted, the oldest successes go first. It ends when the producer is closed.
         """
         return Reports(self._ring, good=True, bad=True)

@@ -25,7 +25,7 @@ class Report(NamedTuple):
     abandoned: bool = False
     """Its publish was cancelled after the message had been written."""
     copy_node: str = ""
-    """For one of several copies that ended after its publish had: the nsqd it was for."""
+    """For one of several copies that its publish succeeded without: the nsqd it was for."""
 
 
 class Ring:
