@@ -162,7 +162,6 @@ msgpack = Msgpack()
 auto = Auto()
 
 _BY_TYPE: dict[str, Codec] = {
-    "application/octet-stream": raw,
     "text/plain": text,
     "application/json": json,
     "application/msgpack": msgpack,
@@ -176,7 +175,11 @@ def content_type(codec: Codec, value: object) -> str:
 
 
 def decode(codec: Codec, data: bytes, as_type: type[T], said: str = "") -> T:
-    """Decodes as the consumer's ``codec`` does; :data:`auto` heeds what the header ``said``, if it is known."""
+    """Decodes as the consumer's ``codec`` does; :data:`auto` heeds what the header ``said``, if it is known.
+
+    That something was published as bytes says nothing about what is in them: they may be JSON that was passed
+    on, as a dead letter is.
+    """
     if said and isinstance(codec, Auto) and as_type is not bytes:
         codec = _BY_TYPE.get(said.partition(";")[0].strip().lower(), codec)
     return codec.decode(data, as_type)

@@ -301,3 +301,8 @@ class Reversed:
 def test_a_codec_of_ones_own_will_do() -> None:
     codec: codecs.Codec = Reversed()
     assert codecs.decode(codec, codec.encode("abc"), str, codecs.content_type(codec, "abc")) == "abc"
+
+
+def test_what_was_passed_on_as_bytes_is_read_as_what_the_reader_wants() -> None:
+    assert codecs.decode(codecs.auto, b'{"a": 1}', dict, "application/octet-stream") == {"a": 1}
+    assert codecs.decode(codecs.auto, b"x", bytes, "application/octet-stream") == b"x"
