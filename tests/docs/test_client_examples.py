@@ -59,9 +59,8 @@ async def test_the_examples_of_a_page_run(
     monkeypatch.setitem(sys.modules, "example", module)
     async with asyncio.timeout(TIMEOUT):
         for block in blocks(page):
-            source = block
-            for written, real in addresses.items():
-                source = source.replace(written, real)
+            # in one pass: a real address may begin like one that is written
+            source = re.sub("|".join(addresses), lambda found: addresses[found[0]], block)
             if _PROGRAM.search(source):
                 await run_program(source, folder)
                 continue
