@@ -429,6 +429,8 @@ class Dispatch(Fates):
                 found = self._discovery.nodes.get(outlet.address)
                 if found is not None:
                     outlet.zone, outlet.region = found.zone, found.region
+                outlet.tombstones = frozenset() if found is None else found.tombstones
+            self._sending.avoid_tombstones()
         self._connects.set()
 
     def acked(self, parcels: list[Parcel]) -> None:

@@ -76,6 +76,8 @@ class Outlet:
         self.address = address
         self.zone = zone
         self.region = region
+        self.tombstones: frozenset[str] = frozenset()
+        """Topics that are being removed from it."""
         self.connection: Connection | None = None
         self.written: deque[Parcel] = deque()
         """Parcels without an answer, oldest first."""

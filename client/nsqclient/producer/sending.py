@@ -31,6 +31,8 @@ class Sending:
         self._copies: deque[Copy] = deque()
         """Those of publishes to several nsqds that are to be sent again."""
         self._loop = asyncio.get_running_loop()
+        self._tombstoned: frozenset[str] = frozenset()
+        """Topics that are being removed from some nsqd."""
         self._due = False
         self._pump = self._pump_copies if routing.copies > 1 else self._pump_parcels
 
@@ -61,6 +63,11 @@ class Sending:
             self._due = True
             self._loop.call_soon(self.pump)
 
+    def avoid_tombstones(self) -> None:
+        """The tombstones of outlets may have changed: a publish would bring the topic back that is being removed."""
+        self._tombstoned = frozenset[str]().union(*(outlet.tombstones for outlet in self._outlets()))
+        self.soon()
+
     def sweep(self, live: int) -> None:
         """Forgets what is not to be sent any more, if there is much of it; ``live`` publishes are not."""
         if len(self._queue) > 2 * live + 64:
@@ -74,24 +81,66 @@ class Sending:
         self._pump()
 
     def _pump_parcels(self) -> None:
+        waiting: list[Parcel] = []
         while self._queue:
             ready = [outlet for outlet in self._outlets() if outlet.ready]
             for outlet in [outlet for outlet in ready if outlet.probing]:
                 ready.remove(outlet)
                 probe = self._next_parcels(1)
-                if probe:
+                if probe and self._is_shunned(outlet, probe[0].topic):
+                    waiting += probe
+                elif probe:
                     outlet.write(probe)
             if not ready:
-                return
+                break
             parcels = self._next_parcels(CHUNK * len(ready))
             if not parcels:
-                return
+                break
+            if self._tombstoned:
+                parcels = self._deal_around_tombstones(parcels, ready, waiting)
+                if not parcels:
+                    continue
             if self._router.custom is not None:
                 hands = self._deal_by_hand(parcels, ready)
             else:
                 hands = self._router.deal(parcels, ready)
             for outlet, hand in hands:
                 outlet.write(hand)
+        if waiting:
+            self._queue.extendleft(reversed(waiting))
+
+    def _is_shunned(self, outlet: Outlet, topic: str) -> bool:
+        """Whether the topic is being removed from that nsqd, and another is there to take it."""
+        return topic in outlet.tombstones and any(
+            other.connected and topic not in other.tombstones for other in self._outlets()
+        )
+
+    def _deal_around_tombstones(
+        self, parcels: list[Parcel], ready: list[Outlet], waiting: list[Parcel]
+    ) -> list[Parcel]:
+        """Sends those whose topic some nsqd is to get no more of; returns the others.
+
+        What only a nsqd may take that takes nothing at present is added to ``waiting``.
+        """
+        others: list[Parcel] = []
+        hands: dict[str, tuple[Outlet, list[Parcel]]] = {}
+        for parcel in parcels:
+            spared = [outlet for outlet in ready if not self._is_shunned(outlet, parcel.topic)]
+            if len(spared) == len(ready):
+                others.append(parcel)
+                continue
+            if not spared:
+                waiting.append(parcel)
+                continue
+            try:
+                outlet = self._router.pick(parcel.topic, spared)
+            except Exception as e:  # noqa: BLE001 - the user's function; its error belongs to this message
+                self._blame(parcel, e)
+                continue
+            hands.setdefault(outlet.address, (outlet, []))[1].append(parcel)
+        for outlet, hand in hands.values():
+            outlet.write(hand)
+        return others
 
     def _next_parcels(self, size: int) -> list[Parcel]:
         """The oldest ones of about so many bytes."""
@@ -211,8 +260,12 @@ class Sending:
         """So many different nsqds; fewer, if there are not as many, or the user's function fails."""
         chosen: list[Outlet] = []
         while len(chosen) < count:
+            there = ready
+            if parcel.topic in self._tombstoned:  # others come first
+                free = [o for o in ready if o not in chosen and parcel.topic not in o.tombstones]
+                there = free or ready
             try:
-                outlet = self._router.pick_another(parcel.topic, ready, [*taken, *chosen])
+                outlet = self._router.pick_another(parcel.topic, there, [*taken, *chosen])
             except Exception as e:  # noqa: BLE001 - the user's function; its error belongs to this message
                 self._blame(parcel, e)
                 return []
