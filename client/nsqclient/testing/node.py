@@ -80,6 +80,16 @@ class FakeNode:
         found = self._channel(topic, channel)
         return len(found.deferred) if found else 0
 
+    def requeued(self, topic: str, channel: str) -> int:
+        """How many messages came back by REQ."""
+        found = self._channel(topic, channel)
+        return found.requeued if found else 0
+
+    def timed_out(self, topic: str, channel: str) -> int:
+        """How many messages came back because their time ran out."""
+        found = self._channel(topic, channel)
+        return found.timed_out if found else 0
+
     def _channel(self, topic: str, channel: str) -> Channel | None:
         found = self.queues.topics.get(topic)
         return found.channels.get(channel) if found else None
@@ -203,7 +213,8 @@ class FakeNode:
         """The next commands are answered with the error frame and not done.
 
         ``command`` is a verb or a pattern such as ``"PUB orders *"``; ``error`` is code and text. As with
-        nsqd, the connection ends after any error but ``E_FIN_FAILED``, ``E_REQ_FAILED``, ``E_TOUCH_FAILED``.
+        nsqd, the connection ends after any error but ``E_FIN_FAILED``, ``E_REQ_FAILED``, ``E_TOUCH_FAILED``;
+        in these ``*`` becomes the message's ID: ``"E_FIN_FAILED FIN * failed ID not in flight"``.
         """
         self.faults.refusals.append((command, error, times))
 

@@ -357,8 +357,9 @@ class Session(asyncio.Protocol):
         self._unheard = bool(unheard) and fits(command, unheard)
         refusal = self.home.faults.refusal(command)
         if refusal is not None:
-            survived = re.match("E_(FIN|REQ|TOUCH)_FAILED", refusal)
-            raise (Minor if survived else Fatal)(refusal)
+            if re.match("E_(FIN|REQ|TOUCH)_FAILED", refusal):
+                raise Minor(refusal.replace("*", f"{command} ".split(" ")[1]))
+            raise Fatal(refusal)
 
     def _note(self, command: str) -> None:
         self.commands.append(command)

@@ -16,8 +16,9 @@ from nsqclient import (
     PublishTimeout,
     PublishUnknown,
     RetryPolicy,
+    blocking,
 )
-from nsqclient.testing import Clock, FakeCluster, NodeOptions
+from nsqclient.testing import Clock, Commands, FakeCluster, NodeOptions
 
 
 async def test_messages_go_from_a_producer_to_a_consumer() -> None:
@@ -65,6 +66,7 @@ async def test_leases_run_out_when_the_clock_says_so() -> None:
             assert (first.attempts, second.attempts) == (1, 2)
             second.finish()
             await cluster.wait_until_idle()
+            assert cluster.node(0).timed_out("t", "c") == 1
 
 
 async def test_requeued_messages_and_back_off_follow_the_clock() -> None:
@@ -333,6 +335,49 @@ async def test_a_node_can_listen_on_a_real_socket_as_well() -> None:
         async with Producer(address) as producer:
             await producer.publish("t", b"x")
         assert cluster.published("t") == [b"x"]
+
+
+async def test_a_blocking_producer_in_a_thread_reaches_a_node_that_listens() -> None:
+    def publish(address: str) -> None:
+        with blocking.Producer(address) as producer:
+            producer.publish("t", b"x")
+
+    async with FakeCluster(nodes=1) as cluster:
+        await asyncio.to_thread(publish, await cluster.node(0).listen())
+        assert cluster.published("t") == [b"x"]
+
+
+async def test_a_finish_that_is_refused_names_its_message() -> None:
+    async with FakeCluster(nodes=1) as cluster, Consumer("t", "c", cluster) as consumer:
+        node = cluster.node(0)
+        node.refuse("FIN", "E_FIN_FAILED FIN * failed ID not in flight")
+        node.publish("t", b"x")
+        first = await consumer.get(timeout=5)
+        first.finish()
+        await cluster.until(lambda: consumer.stats.lost == 1)
+        assert len(node.sessions) == 1  # the connection has survived it
+
+
+async def test_a_share_of_the_messages_is_passed_over_where_the_consumer_asks_for_a_sample() -> None:
+    options = ConnectionOptions(sample_rate=20)
+    async with FakeCluster(nodes=1) as cluster:
+        cluster.node(0).publish("t", *[b"x"] * 1000)
+        async with Consumer("t", "c", cluster, options=options, max_in_flight=1000):
+            await cluster.until(lambda: cluster.depth("t", "c") == 0)
+            assert 120 < cluster.in_flight("t", "c") < 300
+
+
+def test_commands_are_compared_with_patterns_only() -> None:
+    commands = Commands(["SUB t c", "FIN 1", "PUB t a\nb"])
+    assert commands == ["SUB t c", "FIN *", "PUB t *"]
+    assert commands == ("*", "*", "*")
+    assert commands != ["SUB t c"]
+    assert commands != ["SUB t c", "FIN", "PUB t *"]
+    assert commands != ["SUB t c", "FIN 1", "PUB t a.b"]
+    assert commands[1:] == ["FIN *", "*"]
+    assert commands.matching("*t*").verbs == ["SUB", "PUB"]
+    assert repr(commands[:1]) == "['SUB t c']"
+    assert commands != "SUB t c"
 
 
 async def test_nothing_is_left_behind() -> None:
