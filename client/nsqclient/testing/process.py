@@ -52,7 +52,9 @@ class NsqdProcess:
         self._log: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
-        self._listening = threading.Event()
+        self._listens = False
+        self._decided = threading.Event()
+        """Set when it listens, and when it has ended without."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -77,7 +79,8 @@ class NsqdProcess:
         """Returns once it listens; raises RuntimeError, which shows the log, when it does not."""
         if self.running:
             return
-        self._listening.clear()
+        self._listens = False
+        self._decided.clear()
         self._process = subprocess.Popen(
             [
                 self.program,
@@ -95,7 +98,8 @@ class NsqdProcess:
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
-        if not self._listening.wait(START_TIMEOUT) or not self.running:
+        self._decided.wait(START_TIMEOUT)
+        if not self._listens:
             self.kill()
             raise RuntimeError(f"{self.program} does not listen; it says:\n{self.log}")
 
@@ -137,5 +141,6 @@ class NsqdProcess:
                     else:
                         self.http_address = found[2]
                     if not missing:
-                        self._listening.set()
-        self._listening.set()  # it has ended, and nobody need wait
+                        self._listens = True
+                        self._decided.set()
+        self._decided.set()
