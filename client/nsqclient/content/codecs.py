@@ -14,6 +14,15 @@ from nsqclient.errors import CodecError
 T = TypeVar("T")
 
 
+def _no_constant(name: str) -> object:
+    raise ValueError(f"JSON has no {name}")
+
+
+# made once: loads and dumps would make new ones for each call with such settings
+_decode = _json.JSONDecoder(parse_constant=_no_constant).decode
+_encode = _json.JSONEncoder(default=plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 class Codec(Protocol):
     """Turns values into bodies and back."""
 
@@ -84,10 +93,7 @@ class Json:
     def encode(self, value: object) -> bytes:
         """Takes all of these."""
         try:
-            text = _json.dumps(
-                value, default=plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-            )
-            return text.encode()
+            return _encode(value).encode()
         except RecursionError:
             raise CodecError("the value is nested too deeply, or in itself, for JSON") from None
         except (TypeError, ValueError) as e:
@@ -96,7 +102,7 @@ class Json:
     def decode(self, data: bytes, as_type: type[T]) -> T:
         """Gives any of these; fields that the type does not have are passed over."""
         try:
-            value = _json.loads(data.decode(), parse_constant=_no_constant)
+            value = _decode(data.decode())
         except RecursionError:
             raise CodecError("the body is JSON that is nested too deeply") from None
         except ValueError as e:
@@ -149,10 +155,6 @@ class Auto:
         if kind is bytes or kind is bytearray or kind is memoryview:
             return raw
         return text if kind is str else json
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"JSON has no {name}")
 
 
 raw = Raw()

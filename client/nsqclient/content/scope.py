@@ -105,27 +105,33 @@ class scope:  # noqa: N801 - used as a function: ``async with nsqclient.scope(ti
             raise ConfigError("a scope is entered once; make a new one")
         around = surroundings.get()
         propagate, values = self._given
-        inner = around
+        insists, deadline, clock = around.insists, around.deadline, around.clock
         if values:
-            merged = MappingProxyType({**around.values, **values})
-            inner = replace(inner, values=merged, insists=inner.insists | values.keys())
+            insists |= values.keys()
         if propagate is not None:
-            insists = inner.insists | {DEADLINE} if propagate else inner.insists - {DEADLINE}
-            inner = replace(inner, propagate_deadline=propagate, insists=insists)
+            insists = insists | {DEADLINE} if propagate else insists - {DEADLINE}
         if self._timeout is not None:
             clock = asyncio.get_running_loop().time
             own = clock() + self._timeout
-            deadline = own if around.deadline is None else min(own, around.deadline)
-            inner = replace(inner, deadline=deadline, clock=clock)
+            deadline = own if deadline is None else min(own, deadline)
+        inner = Surroundings(
+            deadline,
+            clock,
+            MappingProxyType({**around.values, **values}) if values else around.values,
+            around.propagate_deadline if propagate is None else propagate,
+            insists,
+            around.enforced,
+        )
         await self._enter(inner)
         return self
 
     async def _enter(self, inner: Surroundings) -> None:
-        task = asyncio.current_task()
-        if inner.deadline is not None and not _is_enforced(inner, task):
-            self._limit = asyncio.timeout_at(inner.deadline)
-            await self._limit.__aenter__()
-            inner = replace(inner, enforced=(*inner.enforced, (task, self._limit)))
+        if inner.deadline is not None:
+            task = asyncio.current_task()
+            if not _is_enforced(inner, task):
+                self._limit = asyncio.timeout_at(inner.deadline)
+                await self._limit.__aenter__()
+                inner = replace(inner, enforced=(*inner.enforced, (task, self._limit)))
         self._token = surroundings.set(inner)
 
     async def __aexit__(

@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
 from nsqclient.errors import CodecError
+
+KNOWN_TYPES = 1000
+"""Types whose converters are kept."""
 
 Convert = Callable[[Any], Any]
 """Makes a value of the type it is for; raises Mismatch."""
@@ -46,6 +48,8 @@ class Mismatch(Exception):
         return f"expected {self.expected}{where}, found {_short(self.found)}"
 
 
+_made: dict[object, Convert] = {}
+
 # ---- from plain to typed
 
 
@@ -59,9 +63,29 @@ def convert(value: object, as_type: Any) -> Any:
         raise CodecError(f"the data is nested too deeply for {name_of(as_type)}") from None
 
 
-@lru_cache(maxsize=1024)
 def converter(as_type: Any) -> Convert:
     """Made once for each type; raises CodecError for one that it can't make."""
+    try:
+        shape = _shape(as_type)
+        made = _made.get(shape)
+    except TypeError:  # annotated with something that has no hash
+        return _make(as_type)
+    if made is None:
+        if len(_made) >= KNOWN_TYPES:
+            _made.clear()
+        made = _made[shape] = _make(as_type)
+    return made
+
+
+def _shape(as_type: Any) -> object:
+    """Tells types apart that are equal to Python, such as ``date | str`` and ``str | date``."""
+    arguments = get_args(as_type)
+    if not arguments or get_origin(as_type) is Literal:
+        return as_type
+    return (get_origin(as_type), *map(_shape, arguments))
+
+
+def _make(as_type: Any) -> Convert:
     origin = get_origin(as_type)
     if as_type is Any or as_type is object:
         return lambda value: value
@@ -77,9 +101,8 @@ def converter(as_type: Any) -> Convert:
         return _union(as_type)
     if as_type is None or as_type is type(None):
         return _none
-    simple = _SIMPLE.get(as_type)
-    if simple is not None:
-        return simple
+    if origin is None and as_type in _SIMPLE:
+        return _SIMPLE[as_type]
     container = _CONTAINERS.get(origin or as_type)
     if container is not None:
         return container(get_args(as_type))
@@ -113,7 +136,6 @@ def _foreign(as_type: Any) -> Convert | None:
     if pydantic is not None and issubclass(as_type, pydantic.BaseModel):
         return _checked(as_type, as_type.model_validate, pydantic.ValidationError)
     if msgspec is not None and issubclass(as_type, msgspec.Struct):
-        # not strict: it is to take what the encoder made of dates, UUIDs and the like
         return _checked(as_type, lambda value: msgspec.convert(value, as_type), msgspec.ValidationError)
     return None
 
@@ -192,7 +214,11 @@ def _list_of(make: Callable[[list[Any]], Any]) -> Callable[[tuple[Any, ...]], Co
         def from_list(value: object) -> object:
             if not isinstance(value, list):
                 raise Mismatch("a list", value)
-            return make([_item(item, entry, place) for place, entry in enumerate(value)])
+            made = [_item(item, entry, place) for place, entry in enumerate(value)]
+            try:
+                return make(made)
+            except TypeError as e:  # a set of what has no hash
+                raise Mismatch("a list of what a set can hold", value) from e
 
         return from_list
 
@@ -233,6 +259,8 @@ def _dict(arguments: tuple[Any, ...]) -> Convert:
                 made[of_key(_as_number(key) if number_keys else key)] = of_item(entry)
             except Mismatch as e:
                 raise e.inside(f"[{key!r}]") from e.__cause__
+            except TypeError as e:  # a key without a hash
+                raise Mismatch("a dict with other keys", value) from e
         return made
 
     return from_dict
@@ -330,10 +358,12 @@ def _bytes(value: object) -> bytes:
 
 
 def _decimal(value: object) -> Decimal:
-    try:
-        return Decimal(str(_float(value)) if isinstance(value, float) else value)  # type: ignore[arg-type]
-    except (InvalidOperation, TypeError, ValueError):
-        raise Mismatch("a decimal number", value) from None
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return Decimal(str(value) if isinstance(value, float) else value)
+        except InvalidOperation:
+            pass
+    raise Mismatch("a decimal number", value)
 
 
 def _uuid(value: object) -> UUID:

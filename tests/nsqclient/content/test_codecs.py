@@ -190,6 +190,46 @@ def test_the_members_of_a_union_are_tried_in_order() -> None:
         decode(b'"x"', int | None)
 
 
+def test_unions_that_only_differ_in_order_are_told_apart() -> None:
+    decode: Any = codecs.json.decode
+    assert decode(b'["2026-01-02"]', list[date | str]) == [date(2026, 1, 2)]
+    assert decode(b'["2026-01-02"]', list[str | date]) == ["2026-01-02"]
+
+
+def test_an_annotation_without_a_hash_is_no_matter() -> None:
+    decode: Any = codecs.json.decode
+    assert decode(b"[1]", list[Annotated[int, ["no hash"]]]) == [1]
+
+
+def test_what_has_no_hash_is_in_no_set_and_no_key() -> None:
+    decode: Any = codecs.json.decode
+    for body, as_type in ((b"[{}]", set[object]), (b'{"a": 1}', dict[list[int], int])):
+        with pytest.raises(CodecError):
+            decode(body, as_type)
+    with pytest.raises(CodecError):
+        codecs.msgpack.decode(b"\x81\x90\x01", dict)
+
+
+@pytest.mark.parametrize(
+    ("body", "number"),
+    [
+        (b'"1.10"', "1.10"),
+        (b"1.1", "1.1"),
+        (b"0", "0"),
+        (b"0.0", "0.0"),
+        (b"12345678901234567890", "12345678901234567890"),
+    ],
+)
+def test_decimals_are_exact(body: bytes, number: str) -> None:
+    assert str(codecs.json.decode(body, Decimal)) == number
+
+
+@pytest.mark.parametrize("body", [b"true", b"[0, [1], 0]", b"null"])
+def test_other_things_are_no_decimals(body: bytes) -> None:
+    with pytest.raises(CodecError, match="a decimal number"):
+        codecs.json.decode(body, Decimal)
+
+
 @pytest.mark.parametrize("value", [object(), float("nan"), {"a": {1j}}, {(1, 2): 3}, "\ud800"])
 def test_what_json_can_not_say_is_refused(value: object) -> None:
     with pytest.raises(CodecError):
