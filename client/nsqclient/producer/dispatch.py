@@ -32,10 +32,11 @@ from nsqclient.producer.copies import Copy
 from nsqclient.producer.counts import Counts
 from nsqclient.producer.delivery import Receipt
 from nsqclient.producer.gathering import Gathering
+from nsqclient.producer.ledger import Ledger
 from nsqclient.producer.options import Batch, RetryPolicy, Routing
 from nsqclient.producer.outlet import Outlet
-from nsqclient.producer.parcels import OVER, Fates, Gathered, Parcel, Publish
-from nsqclient.producer.reports import Report, Ring
+from nsqclient.producer.parcels import OVER, Gathered, Parcel, Publish
+from nsqclient.producer.reports import Ring
 from nsqclient.producer.room import Room
 from nsqclient.producer.routing import Router
 from nsqclient.producer.sending import Sending
@@ -81,14 +82,7 @@ class Settings:
     chance: Chance
 
 
-class _Flush(NamedTuple):
-    """Somebody who waits for what was pending at that time."""
-
-    pending: set[Publish]
-    over: asyncio.Event
-
-
-class Dispatch(Fates):
+class Dispatch:
     """Made when the producer is opened, within the loop."""
 
     def __init__(self, settings: Settings, life: Lifecycle, room: Room, counts: Counts, ring: Ring) -> None:
@@ -97,18 +91,13 @@ class Dispatch(Fates):
         self.gathering: Gathering | None = None
         self._settings = settings
         self._life = life
-        self._ring = ring
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(self._fail)
-        self._live: set[Publish] = set()
-        """What has a place in the room."""
-        self._flushes: list[_Flush] = []
-        self._redundant = settings.routing.copies > 1
+        self._ledger = Ledger(room, counts, ring, settings.reports)
+        self._live = self._ledger.live
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self.accepting = True
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._last_failure: Failure | None = None
         self._connects = asyncio.Event()
         """Set anew at each connect and each failure to."""
@@ -117,7 +106,7 @@ class Dispatch(Fates):
         self._nodes: Nodes[Outlet] = Nodes(self._outlet, drop_after)
         here = settings.options.topology or Topology()
         self._sending = Sending(
-            settings.routing, Router(settings.routing, here.zone, here.region), self._outlets, self
+            settings.routing, Router(settings.routing, here.zone, here.region), self._outlets, self._ledger
         )
         if settings.batch is not None:
             limit = settings.options.limits.max_body_size
@@ -158,7 +147,7 @@ class Dispatch(Fates):
             self.gathering.flush()
         try:
             async with asyncio.timeout(limit):
-                await self._idle.wait()
+                await self._ledger.idle.wait()
         except TimeoutError:
             pass
         await self._tasks.stop()
@@ -170,7 +159,7 @@ class Dispatch(Fates):
 
     def hurry(self) -> None:
         """Waits no longer for what is pending."""
-        self._idle.set()
+        self._ledger.idle.set()
 
     def _fail(self, error: BaseException) -> None:
         """A part of the producer died: whoever waits must know."""
@@ -179,21 +168,14 @@ class Dispatch(Fates):
         self.room.refuse(cause)
         for publish in list(self._live):
             self._time_over(publish, cause)
-        self._idle.set()
+        self._ledger.idle.set()
         self._connects.set()
 
     async def flush(self) -> None:
         """Waits until all that is pending now has an outcome."""
         if self.gathering is not None:
             self.gathering.flush()
-        if not self._live:
-            return
-        flush = _Flush(set(self._live), asyncio.Event())
-        self._flushes.append(flush)
-        try:
-            await flush.over.wait()
-        finally:
-            self._flushes.remove(flush)
+        await self._ledger.flush()
 
     async def check(self, limit: float) -> dict[str, Agreement]:
         """Waits for a connect of each known nsqd; raises NoNodes when none is connected."""
@@ -242,17 +224,21 @@ class Dispatch(Fates):
             self._sending.add_now(publish)  # nothing else is under way: no use in waiting for company
         else:
             self._sending.add(publish)
+        waiter = self._loop.create_future()
+        publish.waiters = [waiter]  # as awaiting the publish does, without a frame for it
         try:
-            return await publish
+            if publish.state != OVER:
+                await waiter
         except asyncio.CancelledError as e:
             e.add_note(self._abandon(publish))
             raise
+        if publish.error is not None:
+            raise publish.error
+        return publish.receipt()
 
     def _keep(self, publish: Publish) -> None:
         """It is live until its outcome is known or its deadline passed."""
-        if not self._live:
-            self._idle.clear()
-        self._live.add(publish)
+        self._ledger.enter(publish)
         if publish.deadline < self._timer_at:
             self._set_timer(publish.deadline)
 
@@ -264,83 +250,11 @@ class Dispatch(Fates):
                 return f"{what} is stored by {', '.join(publish.acked_nodes)}"
             return f"{what} failed: {publish.error}"
         if publish.outcome == "not_sent":
-            publish.give_up()
-            self.counts.not_sent += 1
-            self._settle(publish)
-            self._release(publish)
+            self._ledger.take_back(publish)
             self._sending.sweep(len(self._live))
             return f"{what} was not sent"
         publish.abandoned = True
         return f"{what} may be stored; reports() will tell its outcome as abandoned"
-
-    # ---- its end
-
-    def stored(self, publish: Publish, now: float) -> None:
-        """It succeeded."""
-        publish.acked_at = now
-        self.counts.stored += 1
-        self._settle(publish)
-        if not publish.under_way:
-            self._release(publish)
-
-    def failed(self, publish: Publish, error: Exception) -> None:
-        """It failed for good."""
-        publish.error = error
-        self.counts.failed(error.outcome if isinstance(error, PublishError) else publish.outcome)
-        if publish.abandoned or (publish.submitted and not publish.waiters):
-            self.counts.unheard += 1  # told when the producer is closed
-        self._settle(publish)
-        if not publish.under_way:
-            self._release(publish)
-
-    def _settle(self, publish: Publish) -> None:
-        """Its outcome is known."""
-        publish.state = OVER
-        if publish.waiters is not None:
-            publish.wake()
-        if publish.submitted or publish.abandoned:
-            self._report(publish)
-
-    def _release(self, publish: Publish) -> None:
-        """Nothing of it is under way any more."""
-        publish.command = b""
-        self._live.discard(publish)
-        self.room.give_back(publish.size, 1)
-        self._left([publish])
-
-    def _left(self, publishes: list[Publish]) -> None:
-        """They are not pending any more."""
-        if not self._live:
-            self._idle.set()
-        for flush in self._flushes:
-            flush.pending.difference_update(publishes)
-            if not flush.pending:
-                flush.over.set()
-
-    def released(self, publish: Publish) -> None:
-        """The last of its copies has ended, after itself had."""
-        if publish in self._live:
-            self._release(publish)
-
-    def copy_ended(self, publish: Publish, error: PublishError | None, node: str) -> None:
-        """It has succeeded without one of its copies, which has ended now or before."""
-        wanted = self._settings.reports
-        if wanted == "all" or (wanted == "errors" and error is not None):
-            receipt = publish.receipt() if error is None else None
-            self._ring.add(
-                Report(publish.topic, publish.note, publish.key, receipt, error, publish.abandoned, node)
-            )
-        if not publish.under_way:
-            self.released(publish)
-
-    def _report(self, publish: Publish) -> None:
-        wanted, error = self._settings.reports, publish.error
-        if wanted == "none" or (wanted == "errors" and error is None and not publish.abandoned):
-            return
-        if error is not None and not isinstance(error, NsqError):
-            return
-        receipt = publish.receipt() if error is None else None
-        self._ring.add(Report(publish.topic, publish.note, publish.key, receipt, error, publish.abandoned))
 
     # ---- time
 
@@ -371,14 +285,14 @@ class Dispatch(Fates):
             nodes = publish.open_nodes
             publish.give_up()
             lost = error if isinstance(error, PublishError) else self._closing_error(publish)
-            self.copy_ended(publish, lost, nodes)
+            self._ledger.copy_ended(publish, lost, nodes)
             return
         publish.give_up()
-        self.failed(publish, error)
+        self._ledger.failed(publish, error)
 
     def _timeout_error(self, publish: Publish) -> PublishError:
         parcel, outcome = publish.carrier or publish, publish.outcome
-        if outcome == "not_sent" and (not self.connections or self._redundant):
+        if outcome == "not_sent" and self.connections < self._settings.routing.copies:
             return self._no_nodes()
         told = "was not sent in time" if outcome == "not_sent" else "got no answer in time"
         return PublishTimeout(
@@ -445,25 +359,9 @@ class Dispatch(Fates):
             elif isinstance(parcel, Gathered):
                 publishes += parcel.stored(now)
             elif isinstance(parcel, Copy) and parcel.state != OVER:
-                parcel.acked(now, self)
+                parcel.acked(now, self._ledger)
         if publishes:
-            self._stored(publishes)
-
-    def _stored(self, publishes: list[Publish]) -> None:
-        """All of :meth:`stored` for many, in one piece: a third of the cost of an answer."""
-        quiet, room = self._settings.reports != "all", 0
-        for publish in publishes:
-            publish.state = OVER
-            publish.command = b""
-            room += publish.size
-            if publish.waiters is not None:
-                publish.wake()
-            if publish.abandoned or (publish.submitted and not quiet):
-                self._report(publish)
-        self._live.difference_update(publishes)
-        self.counts.stored += len(publishes)
-        self.room.give_back(room, len(publishes))
-        self._left(publishes)
+            self._ledger.stored_all(publishes)
 
     def refused(self, parcel: Parcel, refusal: Refusal) -> None:
         """nsqd has refused it; for reasons of its own it may go elsewhere."""
@@ -484,7 +382,7 @@ class Dispatch(Fates):
             return
         kind = PublishUnknown if parcel.maybe_stored else PublishRejected
         text, node, attempts = f"{parcel.node}: {refusal.text}", parcel.node, parcel.attempts
-        parcel.fail(lambda: kind(text, code=code, node=node, attempts=attempts), self)
+        parcel.fail(lambda: kind(text, code=code, node=node, attempts=attempts), self._ledger)
 
     def unsent(self, parcels: list[Parcel]) -> None:
         """nsqd never looked at them."""
@@ -492,7 +390,9 @@ class Dispatch(Fates):
 
     def _resend(self, parcels: list[Parcel]) -> None:
         """Sends them again, though not for a caller that was cancelled."""
-        wanted = [parcel for parcel in parcels if not parcel.drop_abandoned(partial(_dropped, parcel), self)]
+        wanted = [
+            parcel for parcel in parcels if not parcel.drop_abandoned(partial(_dropped, parcel), self._ledger)
+        ]
         for parcel in wanted:
             parcel.changed()
         self._sending.resend(wanted)
@@ -512,7 +412,7 @@ class Dispatch(Fates):
             self._resend([parcel])
             return
         node, attempts = parcel.node, parcel.attempts
-        parcel.fail(lambda: PublishUnknown(why, code=code, node=node, attempts=attempts), self)
+        parcel.fail(lambda: PublishUnknown(why, code=code, node=node, attempts=attempts), self._ledger)
 
     def writable(self) -> None:
         """An outlet takes parcels again."""

@@ -102,7 +102,7 @@ async def test_other_calls(call: str) -> None:
             await producer.submit("t", b"next")
         await producer.flush()
         assert producer.stats.pending == 0
-        assert not producer._dispatch._flushes if producer._dispatch else False
+        assert not producer._dispatch._ledger._flushes if producer._dispatch else False
         await producer.publish("t", b"still works")
 
 

@@ -51,11 +51,11 @@ async def test_a_key_of_ones_own_is_kept() -> None:
 async def test_copies_go_to_different_zones_where_these_are_known() -> None:
     async with FakeNsqd() as a, FakeNsqd() as b, FakeNsqd() as c, FakeLookupd() as lookupd:
         lookupd.nodes = [a.address, b.address, c.address]
+        for nsqd, zone in ((a, "near"), (b, "near"), (c, "far")):
+            lookupd.tells[nsqd.address] = {"topology_zone": zone}
         async with Producer(Lookup(lookupd.url), routing=Routing(copies=2), headers="auto") as producer:
             await until(lambda: producer.stats.connections == 3)
-            assert producer._dispatch is not None
-            for outlet in producer._dispatch._outlets():
-                outlet.zone = "far" if outlet.address == c.address else "near"
+            assert sorted(node.zone for node in producer.nodes) == ["far", "near", "near"]
             for _ in range(4):
                 receipt = await producer.publish("t", b"x")
                 assert c.address in receipt.nodes
