@@ -26,6 +26,7 @@ from nsqclient.consumer.events import (
     Subscribed,
 )
 from nsqclient.consumer.failures import Failures, LinearRequeue
+from nsqclient.consumer.health import Health
 from nsqclient.consumer.message import Message
 from nsqclient.consumer.options import Backoff, FlowControl, Leases
 from nsqclient.content import codecs as codecs
@@ -138,6 +139,7 @@ __all__ = [
     "FullJitter",
     "GaveUp",
     "HandlerTimeout",
+    "Health",
     "IdentifyRejected",
     "InvalidName",
     "LeaseLost",

@@ -16,6 +16,7 @@ from nsqclient.consumer.dedup import Dedup
 from nsqclient.consumer.events import EventStream
 from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.hands import Hands
+from nsqclient.consumer.health import Health
 from nsqclient.consumer.message import Message
 from nsqclient.consumer.options import FlowControl, Leases, check_rate
 from nsqclient.consumer.parallel import Pool
@@ -77,6 +78,9 @@ class Consumer:
     ``failures`` what becomes of messages that fail, ``leases`` how long one may be worked on. ``codec`` is what
     :meth:`Message.decode` decodes with. With ``headers="auto"`` envelopes around bodies are taken off.
 
+    With ``create=True`` topic and channel are created first on all nsqds that the nsqlookupds know, so that
+    nothing published later is missed; a nsqd that is connected to directly does so by itself.
+
     Leaving the block stops deliveries, requeues at once what was not handed out, waits up to ``drain``
     seconds (``drain_on_error`` after an exception) for messages under way, cancels the handlers of the
     rest and requeues these. It takes at most two seconds more than that.
@@ -97,6 +101,7 @@ class Consumer:
         headers: Literal["never", "auto"] = "never",
         dedup: Dedup | None = None,
         around: Sequence[AroundHandle] = (),
+        create: bool = False,
         reconnect: FullJitter | None = None,
         drain: Seconds = 25.0,
         drain_on_error: Seconds = 5.0,
@@ -126,6 +131,7 @@ class Consumer:
             codec=codec,
             headers=headers == "auto",
             dedup=dedup,
+            create=create,
             pace=reconnect or FullJitter(),
             chance=chance,
         )
@@ -240,6 +246,24 @@ class Consumer:
         he has.
         """
         return self._reception.is_starved
+
+    def connect(self, node: str) -> None:
+        """Receives from that nsqd as well (``host:port``), until :meth:`disconnect`; raises Closed."""
+        self._reception.life.check_open()
+        self._reception.connect(node)
+
+    async def disconnect(self, node: str, drain: Seconds | None = None) -> None:
+        """Receives no more from that nsqd, whatever nsqlookupds say, until :meth:`connect`.
+
+        As when the consumer ends: what was not handed out goes back at once, what is under way is waited for up
+        to ``drain`` seconds, and handed back then. Raises Closed.
+        """
+        self._reception.life.check_open()
+        await self._reception.disconnect(node, self._drain if drain is None else to_seconds(drain))
+
+    def health(self) -> Health:
+        """How it stands, for liveness and readiness probes; needs no I/O."""
+        return self._reception.health()
 
     @property
     def closed(self) -> bool:

@@ -15,11 +15,11 @@ SHORTEST = 0.05
 
 
 def due(message: Message, now: float, until: float) -> bool:
-    """Whether it should be touched now: half its time is over, more can be had, and ``until`` is not past."""
+    """Whether it should be touched now: half its time, less the margin, is over, more can be had, and ``until`` is not past."""
     source = message.source
     return (
         message.state is HELD
-        and now >= message.renewed_at + source.lease / 2
+        and now >= message.renewed_at + (source.lease - source.margin) / 2
         and now < until
         and message.renewed_at + source.lease < message.received_at + source.longest
     )
@@ -28,7 +28,7 @@ def due(message: Message, now: float, until: float) -> bool:
 class Keeper:
     """Touches all messages that are held, if the settings say so, and those that were asked for.
 
-    ``held`` gives what is held, ``shortest`` the shortest lease of all connections. A message is looked at each
+    ``held`` gives what is held, ``shortest`` the shortest lease of all connections, less the margin. A message is looked at each
     quarter of its time, so it is touched with a quarter of it left at the latest. ``failed`` is told if this
     breaks.
     """

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from math import inf
 
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure
 from nsqclient.consumer.admission import Admission
 from nsqclient.consumer.backoff import Signal
 from nsqclient.consumer.batches import Starving
+from nsqclient.consumer.create import create_everywhere
 from nsqclient.consumer.dedup import Dedup
-from nsqclient.consumer.events import Events
+from nsqclient.consumer.events import Events, LookupFailed, LoopBlocked, NodeDown, Subscribed
 from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.flow import Flow
+from nsqclient.consumer.health import Health
 from nsqclient.consumer.intake import Intake
 from nsqclient.consumer.leases import Keeper
 from nsqclient.consumer.message import HELD, Message
@@ -80,6 +83,7 @@ class Reception:
         codec: Codec,
         dedup: Dedup | None,
         headers: bool,
+        create: bool,
         pace: FullJitter,
         chance: Chance,
     ) -> None:
@@ -104,6 +108,8 @@ class Reception:
         self._target = target
         self._options = options
         self.keeper = Keeper(leases, self._held, self._shortest_lease, self._fail)
+        self._create = create
+        self._where = {"topic": topic, "channel": channel}
         self._margin = to_seconds(leases.margin)
         self._codec = codec
         self._headers = headers
@@ -128,6 +134,7 @@ class Reception:
         """Set when something happened that the start or the end may be waiting for."""
         self._joined = self._hurried = False
         self._turn_ends = 0.0
+        self._blocked_said = -inf
         self._close_wait: asyncio.TimerHandle | None = None
         self._rate_timer: asyncio.TimerHandle | None = None
 
@@ -229,6 +236,54 @@ class Reception:
             for m in self.nodes.members.values()
         )
 
+    def health(self) -> Health:
+        """How it stands."""
+        members = self.nodes.members.values()
+        reasons = [str(m.failure) for m in members if m.failure is not None]
+        if not members and self.life.phase == "open":
+            reasons.append("no nsqd is known to have the topic")
+        usable = self.life.phase == "open" and not self.life.failed
+        if not usable:
+            reasons.insert(0, str(self.life.closed()))
+        live = self.life.phase in ("new", "open", "closing") and not self.life.failed
+        return Health(live, usable and any(m.connected for m in members), tuple(reasons))
+
+    # ---- nodes, by hand
+
+    def connect(self, node: str) -> None:
+        """Uses that nsqd as well."""
+        self.nodes.unwanted.discard(node)
+        self._found(frozenset([node]), False)
+
+    async def disconnect(self, node: str, drain: float) -> None:
+        """Leaves that nsqd in order, whoever names it."""
+        self.nodes.unwanted.add(node)
+        member = self.nodes.members.get(node)
+        if member is None:
+            return
+        member.stop()
+        member.begin_close()
+        self.flow.leave(member)
+        waiting = [message for message in self.intake.messages if message.source is member]
+        self.intake.drop(waiting)
+        for message in waiting:
+            member.hand_back(message)
+        unconfirmed = asyncio.get_running_loop().call_later(CLOSE_WAIT_TIMEOUT, self._left, member)
+        try:
+            async with asyncio.timeout(drain):
+                await self._until(lambda: self.intake.ended or (member.quiet and not member.held))
+        except TimeoutError:
+            pass
+        finally:
+            if not self.intake.ended:  # else the end of the consumer does this
+                await member.end()
+                self.nodes.members.pop(node, None)
+            unconfirmed.cancel()
+
+    def _left(self, member: Subscription) -> None:
+        member.close_unconfirmed()
+        self._news.set()
+
     # ---- its life
 
     async def open(self) -> None:
@@ -240,12 +295,17 @@ class Reception:
         self.flow.start()
         if isinstance(self._target, Lookup):
             self.nodes = Nodes(self._subscription, self._target.drop_missing_after)
-            self._discovery = Discovery(self._target, self.topic, self._found, self._chance)
+            self._discovery = Discovery(
+                self._target, self.topic, self._found, self._chance, self._lookup_failed
+            )
             self._tasks.start(self._discovery.run(), "nsqclient consumer discovery")
             self._tasks.start(self._first_poll(self._discovery), "nsqclient consumer first poll")
         else:
             self._found(frozenset(self._target.addresses), True)
         try:
+            if self._create and isinstance(self._target, Lookup):
+                made = await create_everywhere(self._target, self.topic, self.channel, self._chance)
+                self._found(made, False)  # nsqlookupds may not have heard of it yet
             await self._first_attempts()
         except BaseException:
             await self.close(0)
@@ -290,7 +350,7 @@ class Reception:
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            self._news.clear()
+            self._news.clear()  # all who wait are woken by the next news, whoever cleared it
             await self._news.wait()
 
     def _hurry(self) -> None:
@@ -304,7 +364,7 @@ class Reception:
 
     def _fail(self, error: BaseException) -> None:
         """A part of the consumer died: whoever waits must know."""
-        log.error("the consumer failed", exc_info=error)
+        log.error("the consumer failed", exc_info=error, extra=self._where)
         self.life.fail(error)
         self.stop()
         self._news.set()
@@ -353,8 +413,11 @@ class Reception:
 
     def joined(self, subscription: Subscription) -> None:
         """A nsqd accepted the subscription."""
-        log.info("subscribed to %s/%s at %s", self.topic, self.channel, subscription.node)
+        where = {**self._where, "node": subscription.node}
+        log.info("subscribed to %s/%s at %s", self.topic, self.channel, subscription.node, extra=where)
         self._joined = True
+        if self.events.wanted:
+            self.events.emit(Subscribed(subscription.node))
         self._news.set()
         self.keeper.joined()
         self.flow.join(subscription)
@@ -362,12 +425,15 @@ class Reception:
     def connect_failed(self, subscription: Subscription, failure: Failure) -> None:
         """A nsqd can't be reached, or refused."""
         level = logging.WARNING if isinstance(failure, REFUSALS) else logging.INFO
-        log.log(level, "can't receive %s/%s - %s", self.topic, self.channel, failure)
+        where = {**self._where, "node": subscription.node}
+        log.log(level, "can't receive %s/%s - %s", self.topic, self.channel, failure, extra=where)
+        if self.events.wanted:
+            self.events.emit(NodeDown(subscription.node, failure))
         self._news.set()
 
     def received(self, subscription: Subscription, batch: list[Message]) -> None:
         """Messages came."""
-        if self.intake.ended:  # they were under way when CLS was sent
+        if subscription.stopping:  # they were under way when CLS was sent
             for message in batch:
                 subscription.hand_back(message)
             return
@@ -392,12 +458,33 @@ class Reception:
     def lost(self, subscription: Subscription, messages: list[Message]) -> None:
         """A connection is gone, with these."""
         if not self.intake.ended:
-            log.info("lost %s/%s - %s", self.topic, self.channel, subscription.failure)
+            where = {**self._where, "node": subscription.node}
+            log.info("lost %s/%s - %s", self.topic, self.channel, subscription.failure, extra=where)
         self.intake.drop(messages)
         self.flow.leave(subscription)
+        if self.events.wanted and subscription.failure is not None:
+            self.events.emit(NodeDown(subscription.node, subscription.failure))
         if self._discovery is not None:
             self._discovery.poll_soon()
         self._news.set()
+
+    def _lookup_failed(self, url: str, reason: str) -> None:
+        if self.events.wanted:
+            self.events.emit(LookupFailed(url, reason))
+
+    def loop_blocked(self, seconds: float) -> None:
+        """The event loop stood still; each connection says so, and users hear it once."""
+        now = asyncio.get_running_loop().time()
+        if now - self._blocked_said < seconds:
+            return
+        self._blocked_said = now
+        log.warning(
+            "the event loop stood still for %.1f s; nsqds may end their connections",
+            seconds,
+            extra=self._where,
+        )
+        if self.events.wanted:
+            self.events.emit(LoopBlocked(seconds))
 
     def taken_back(self, messages: list[Message]) -> None:
         """nsqd has taken messages back while their connection goes on."""
@@ -407,7 +494,7 @@ class Reception:
         return [message for member in self.nodes.members.values() for message in member.held.values()]
 
     def _shortest_lease(self) -> float:
-        return min((m.lease for m in self.nodes.members.values() if m.connected), default=1.0)
+        return min((m.lease - m.margin for m in self.nodes.members.values() if m.connected), default=1.0)
 
     def _drop_expired(self) -> None:
         """nsqd took back what waited too long here, and sent other messages instead."""

@@ -16,7 +16,7 @@ from nsqclient.connection.reconnect import Failure, Reconnect
 from nsqclient.connection.state import Event, Refusal
 from nsqclient.consumer.backoff import Signal
 from nsqclient.consumer.enveloped import EnvelopedMessage
-from nsqclient.consumer.events import Events, LeaseLost, Reason
+from nsqclient.consumer.events import Events, LeaseLost, NodeUp, Reason
 from nsqclient.consumer.failures import LinearRequeue
 from nsqclient.consumer.flow import Flow
 from nsqclient.consumer.leases import Keeper
@@ -79,6 +79,9 @@ class Home(Protocol):
     def lost(self, subscription: Subscription, messages: list[Message]) -> None:
         """The connection is gone, with these."""
 
+    def loop_blocked(self, seconds: float) -> None:
+        """The event loop stood still; each connection says so."""
+
     def taken_back(self, messages: list[Message]) -> None:
         """nsqd has taken messages back while their connection goes on."""
 
@@ -130,7 +133,8 @@ class Subscription:
         self._dial = dial
         self._task: asyncio.Task[object] | None = None
         self._reconnect = Reconnect(self._connect, self._connect_failed, pace, chance)
-        self._stopping = False
+        self.stopping = False
+        """Whether it takes no more messages."""
         self._closing_confirmed = False
 
     @property
@@ -160,7 +164,7 @@ class Subscription:
 
     def begin_close(self) -> None:
         """Asks nsqd to send no more; what is held may still be answered."""
-        self._stopping = True
+        self.stopping = True
         if self._connection is not None and self._connection.alive:
             self._connection.advance(Event.CLS)
             self._connection.send(commands.CLS)
@@ -181,6 +185,8 @@ class Subscription:
         try:
             clock = asyncio.get_running_loop().time
             asked = clock()
+            if self._home.events.wanted:
+                self._home.events.emit(NodeUp(self.node))
             await connection.ask(Event.SUB, commands.encode_sub(self.topic, self.channel))
             settle = min(LONGEST_SETTLE, 4 * (clock() - asked))
             connection.attach(self)
@@ -274,7 +280,7 @@ class Subscription:
         flow = self._home.flow
         if flow.alert or signal is not Signal.RESUME:
             flow.answered(self, signal)
-        if self._stopping:
+        if self.stopping:
             self._home.settled()
 
     def _send(self, command: bytes) -> None:
@@ -318,7 +324,7 @@ class Subscription:
 
     def answered(self, data: bytes) -> None:
         """The only answer not awaited is the one to CLS."""
-        if self._stopping and data == CLOSE_WAIT:
+        if self.stopping and data == CLOSE_WAIT:
             self._closing_confirmed = True
             self._home.settled()
         else:
@@ -340,7 +346,7 @@ class Subscription:
 
     def blocked_for(self, seconds: float) -> None:
         """The event loop stood still."""
-        log.warning("the event loop stood still for %.1f s; %s may end the connection", seconds, self.node)
+        self._home.loop_blocked(seconds)
 
     def lost(self, error: ConnectError) -> None:
         """The connection is gone; nsqd delivers again what is held."""

@@ -52,7 +52,9 @@ class Discovery:
         topic: str | None,
         found: Callable[[frozenset[str], bool], None],
         chance: Chance,
+        failing: Callable[[str, str], None] | None = None,
     ) -> None:
+        """``failing`` is told the URL of a nsqlookupd that begins to fail, and why."""
         self.polled = asyncio.Event()
         """Set when the first poll is over, whatever it brought."""
         self.nodes: Mapping[str, FoundNode] = {}
@@ -61,6 +63,7 @@ class Discovery:
         self._topic = topic
         self._found = found
         self._chance = chance
+        self._failing_now = failing
         self._soon = asyncio.Event()
         self._failing: set[str] = set()
         self._lying: set[str] = set()
@@ -211,6 +214,8 @@ class Discovery:
 
     def _say_failing(self, url: str, reason: str) -> None:
         level = logging.DEBUG if url in self._failing else logging.WARNING
+        if self._failing_now is not None and url not in self._failing:
+            self._failing_now(url, reason)
         self._failing.add(url)
         log.log(level, "nsqlookupd %s does not answer - %s", url, reason)
 

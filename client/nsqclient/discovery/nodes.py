@@ -33,13 +33,15 @@ class Nodes(Generic[M]):
     def __init__(self, make: Callable[[str], M], drop_missing_after: float = inf) -> None:
         """A member that can't be reached is dropped when it was not named for so many seconds."""
         self.members: dict[str, M] = {}
+        self.unwanted: set[str] = set()
+        """Addresses that are left out, whoever names them."""
         self._make = make
         self._drop_missing_after = drop_missing_after
         self._missing: dict[str, float] = {}
 
     def found(self, named: Iterable[str], complete: bool, now: float) -> None:
         """Takes an answer of discovery; only a ``complete`` one says that others are missing."""
-        named = set(named)
+        named = set(named) - self.unwanted
         for address in sorted(named):
             if address not in self.members:
                 self.members[address] = self._make(address)

@@ -16,7 +16,7 @@ ID = b"0123456789abcdef"
 
 def test_a_message_is_due_when_half_its_time_is_over_and_more_can_be_had() -> None:
     source = RecordingSource()
-    source.lease, source.longest = 60, 100
+    source.lease, source.longest, source.margin = 60, 100, 0
     message = Message(source, MESSAGE_HEAD.pack(1, 1, ID) + b"x", 1000.0)
     assert not due(message, 1029.9, inf)
     assert due(message, 1030, inf)
@@ -47,7 +47,7 @@ async def test_messages_are_touched_while_they_are_held() -> None:
 async def test_a_message_is_touched_no_longer_than_the_limit() -> None:
     async with (
         FakeNsqd(msg_timeout=1000) as nsqd,
-        make(nsqd.address, max_in_flight=2, auto_touch=True, limit=0.95) as consumer,
+        make(nsqd.address, max_in_flight=2, auto_touch=True, limit=0.75) as consumer,
     ):
         await nsqd.expect(*OPENING, "RDY 2")
         old = nsqd.message()
