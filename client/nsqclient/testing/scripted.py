@@ -40,6 +40,10 @@ AGREEMENT = {
 """The answer to IDENTIFY, unless a test wants another."""
 
 
+AUTHORIZED = b'{"identity":"","identity_url":"","permission_count":1}'
+"""The answer to AUTH."""
+
+
 class Link(asyncio.Protocol):
     """One client's connection to a :class:`ScriptedNsqd`."""
 
@@ -180,6 +184,8 @@ class ScriptedNsqd:
         self.agreement: dict[str, object] = {**AGREEMENT, **agreement}
         self.links: list[Link] = []
         """All connections ever made, oldest first."""
+        self.bodies: list[bytes] = []
+        """Of all messages that were published, as they came."""
         self.news = News()
         self.address = "nsqd.test:4150"
         self._scripts: defaultdict[str, deque[Reaction]] = defaultdict(deque)
@@ -303,6 +309,8 @@ class ScriptedNsqd:
                 link.identify = json.loads(command.bodies[0])
             except ValueError:
                 link.identify = {}
+        elif verb in ("PUB", "DPUB", "MPUB"):
+            self.bodies += command.bodies
         if verb == "NOP":
             link.nops += 1
         else:
@@ -318,6 +326,8 @@ class ScriptedNsqd:
             self._always[verb](link)
         elif verb == "IDENTIFY":
             link.send(RESPONSE, json.dumps(self.agreement).encode())
+        elif verb == "AUTH":
+            link.send(RESPONSE, AUTHORIZED)
         elif verb in ("SUB", "PUB", "MPUB", "DPUB"):
             link.ok()
         elif verb == "CLS":

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from nsqclient import Consumer, NoNodes, Producer, PublishRejected, PublishUnknown
+from nsqclient import ConnectionOptions, Consumer, NoNodes, Producer, PublishRejected, PublishUnknown
 from nsqclient.testing import Clock, ScriptedNsqd, drop, ok, refuse, silence
 from nsqclient.testing.decoder import LARGEST_BODY, CommandDecoder, NotACommand
 from nsqcore.wire import commands
@@ -43,6 +43,15 @@ async def test_publishes_are_answered_as_the_script_says() -> None:
             "DPUB t 1000 6",
         ]
         assert nsqd.verbs.count("IDENTIFY") == 3
+
+
+async def test_a_secret_is_taken_and_published_bodies_are_kept() -> None:
+    options = ConnectionOptions(auth="secret")
+    async with ScriptedNsqd(auth_required=True) as nsqd, Producer(nsqd, options=options) as producer:
+        await producer.publish("t", b"\xff")
+        await producer.publish_many("t", [b"a", b"b"])
+        assert nsqd.commands[:2] == ["IDENTIFY", "AUTH"]
+        assert nsqd.bodies == [b"\xff", b"a", b"b"]
 
 
 async def test_one_that_is_stopped_refuses_and_comes_back() -> None:
