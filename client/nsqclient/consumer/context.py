@@ -29,9 +29,8 @@ class InContext(Generic[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         enter = self._context.run
-        steps = enter(_begin, self._function, self._arguments)
         try:
-            waiting_for = enter(next, steps)
+            steps, waiting_for = enter(_begin, self._function, self._arguments)
             while True:
                 try:
                     got = yield waiting_for
@@ -46,9 +45,15 @@ class InContext(Generic[T]):
             return e.value  # type: ignore[no-any-return]
 
 
-def _begin(function: Callable[..., Awaitable[T]], arguments: tuple[object, ...]) -> Generator[Any, Any, T]:
-    return _steps(function(*arguments))
+def _begin(
+    function: Callable[..., Awaitable[T]], arguments: tuple[object, ...]
+) -> tuple[Generator[Any, Any, T], object]:
+    """Calls it, and goes up to the first wait; raises StopIteration with the result when there is none."""
+    steps = function(*arguments).__await__()
+    if not hasattr(steps, "throw"):  # of a class whose __await__ returns no more than an iterator
+        steps = _steps(steps)
+    return steps, steps.send(None)
 
 
-def _steps(awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
-    return (yield from awaitable.__await__())
+def _steps(iterator: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    return (yield from iterator)

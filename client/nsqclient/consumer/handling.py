@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextvars import Context
+from contextvars import Context, copy_context
 from math import inf
 
 from nsqclient.consumer.batches import MessageBatch
@@ -13,6 +13,7 @@ from nsqclient.consumer.giveup import GiveUp, message_facts
 from nsqclient.consumer.message import HELD, Message
 from nsqclient.consumer.thread_message import ThreadMessage
 from nsqclient.content.propagation import handling_context
+from nsqclient.content.scope import NOWHERE, surroundings
 
 LOGGED_IDS = 10
 """Message IDs of a batch that a log record names."""
@@ -22,8 +23,9 @@ class Messages:
     """One message at a time."""
 
     def __init__(self, give_up: GiveUp, *, expire: bool) -> None:
-        """``expire`` tells whether a passed deadline ends a message."""
+        """``expire`` tells whether a passed deadline ends a message. Handlers get the context of the caller."""
         self._give_up = give_up
+        self._within_scope = surroundings.get() is not NOWHERE
         self._expire = expire
 
     def settle(self, item: Message, error: BaseException | None) -> None:
@@ -49,7 +51,7 @@ class Messages:
     def context(self, item: Message) -> Context:
         """With the scope that the message brought along."""
         if not isinstance(item, EnvelopedMessage) or not item.headers:
-            return handling_context()
+            return handling_context() if self._within_scope else copy_context()
         deadline = self._deadline(item)
         return handling_context(item.brought, None if deadline == inf else deadline)
 

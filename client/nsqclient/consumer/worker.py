@@ -75,7 +75,9 @@ class Worker(Generic[W]):
         self._timeout = timeout
         self._watch = watch
         self._thread = HandlerThread(name) if is_plain(handler) else None
-        call: Callable[[W], Awaitable[object]] = partial(self._call, handler)
+        call: Callable[[W], Awaitable[object]] = handler  # type: ignore[assignment]
+        if self._thread is not None:
+            call = partial(self._call, self._thread, handler)
         for middleware in reversed(around):
             call = partial(middleware, call)
         self._handle = call
@@ -134,16 +136,16 @@ class Worker(Generic[W]):
             self._item = None
 
     def _begin(self, item: W) -> None:
+        kind = self._kind
         self._item, self._reason = item, None
-        self._timeout_at = asyncio.get_running_loop().time() + self._timeout
-        self._deadline = self._kind.deadline(item)
-        self._watch.look(self.until())
+        self._deadline = kind.deadline(item)
+        if self._timeout < inf:
+            self._timeout_at = asyncio.get_running_loop().time() + self._timeout
+        self._watch.look(min(self._timeout_at, self._deadline, kind.lease_end(item)))
 
-    async def _call(self, handler: Handler[W], item: W) -> object:
-        if self._thread is None:
-            return await handler(item)  # type: ignore[misc]
+    async def _call(self, thread: HandlerThread, handler: Handler[W], item: W) -> object:
         loop = asyncio.get_running_loop()
-        result = await self._thread.call(copy_context(), handler, self._kind.for_thread(item, loop))
+        result = await thread.call(copy_context(), handler, self._kind.for_thread(item, loop))
         # a plain function may return what a coroutine function made
         return await result if isinstance(result, Awaitable) else result
 

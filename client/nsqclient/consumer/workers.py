@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
 from math import inf
 from typing import Any, Generic
 
@@ -49,6 +50,8 @@ class Crew(Generic[W]):
         self._watch = Watch(self._limited)
         self._workers: dict[asyncio.Task[None], Worker[W]] = {}
         self._ended: asyncio.Future[None] | None = None
+        self._context: Context | None = None
+        """That of :meth:`run`; workers that are added later must not inherit from whoever asked for them."""
         self._count = 0
 
     async def run(self) -> None:
@@ -57,6 +60,7 @@ class Crew(Generic[W]):
         A task for each of ``concurrency`` takes messages in turn, rather than one for each message.
         """
         self._ended = asyncio.get_running_loop().create_future()
+        self._context = copy_context()
         self._of.crews.add(self)
         self._of.changed()
         try:
@@ -106,7 +110,8 @@ class Crew(Generic[W]):
             worker = Worker(
                 self._take, self._kind, self._handler, self._around, self._timeout, self._watch, name
             )
-            worker.task = loop.create_task(worker.run(), name=name)
+            context = None if self._context is None else self._context.copy()
+            worker.task = loop.create_task(worker.run(), name=name, context=context)
             self._workers[worker.task] = worker
             worker.task.add_done_callback(self._worker_ended)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextvars import ContextVar, copy_context
 
 import pytest
@@ -106,3 +107,14 @@ async def test_a_step_that_is_dropped_ends_the_handler() -> None:
     next(steps)
     steps.close()
     assert ended == ["yes"]
+
+
+async def test_what_can_be_awaited_need_not_be_a_generator() -> None:
+    class Once:
+        def __await__(self) -> Iterator[None]:
+            return iter([None])
+
+    def handler() -> Once:
+        return Once()
+
+    assert await InContext(copy_context(), handler) is None  # type: ignore[arg-type]

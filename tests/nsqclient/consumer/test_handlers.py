@@ -72,6 +72,31 @@ async def test_the_scope_around_a_run_is_not_that_of_its_messages() -> None:
     assert seen == [(None, None)]
 
 
+async def test_handlers_that_are_added_later_see_what_the_first_see() -> None:
+    seen: list[str] = []
+    let_go = asyncio.Event()
+
+    async def handler(message: Message) -> None:
+        seen.append(variable.get())
+        await let_go.wait()
+
+    variable.set("where it runs")
+    async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=2) as consumer:
+        await nsqd.expect(*OPENING, "RDY 2")
+        task = asyncio.create_task(consumer.run(handler))
+        await asyncio.sleep(0)
+        variable.set("where more are asked for")
+        async with scope(tenant="acme"):
+            consumer.set_concurrency(2)
+        nsqd.message()
+        nsqd.message()
+        await until(lambda: len(seen) == 2)
+        let_go.set()
+        await nsqd.until(lambda: nsqd.verbs.count("FIN") == 2)
+        await ended(consumer, task)
+    assert seen == ["where it runs"] * 2
+
+
 # ---- what handlers decide
 
 
