@@ -44,11 +44,6 @@ def propagate(*names: str) -> None:
     _declared.update(names)
 
 
-def declared() -> frozenset[str]:
-    """The names that travel."""
-    return frozenset(_declared)
-
-
 def insists(propagate_deadline: bool | None) -> str:
     """Why a publish made here must have headers, for an error's text; empty if it may do without."""
     state = surroundings.get()
