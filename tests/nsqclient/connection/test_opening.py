@@ -29,8 +29,10 @@ from nsqclient.connection.state import Event
 from nsqcore.layers.deflate import Deflate
 from nsqcore.wire import commands
 from nsqcore.wire.frames import ERROR, HEARTBEAT, OK, RESPONSE, FrameError, encode_frame
+from tests.support.auth_server import ALL, AuthServer, permissions
+from tests.support.cancellation import at_each_wait
 from tests.support.fake_nsqd import AGREEMENT, FakeNsqd, Link, Reaction, drop, refuse, silence
-from tests.support.nsqd import Node
+from tests.support.nsqd import Node, eventually
 from tests.support.tls import Authority
 
 ANYBODY = Tls(verify=False)
@@ -341,3 +343,30 @@ async def test_close_notify_alone_ends_a_connection(authority: Authority) -> Non
         else:
             await connection.closed.wait()
         await closed.wait()
+
+
+# ---- cancelled
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_cancelled_wherever_it_waits_it_leaves_nothing_open(
+    late: bool, tmp_path: Path, authority: Authority
+) -> None:
+    async def secret() -> str:
+        await asyncio.sleep(0)
+        return "s"
+
+    options = ConnectionOptions(tls=Tls(ca=authority.folder / "ca.pem"), compress="snappy", auth=secret)
+    async with AuthServer() as server, Node(tmp_path, *authority.flags, server.flag) as node:
+        server.answers["s"] = permissions(ALL)
+        host, port = node.tcp
+        places = 0
+        async for cut in at_each_wait(lambda: open_connection(f"{host}:{port}", options), late=late):
+            places += 1
+            if cut.result is not None:
+                assert cut.result.layers == ("TLS1.3", "snappy")
+                await cut.result.end()
+            else:
+                assert cut.cancelled
+            await eventually(lambda: not list(node.nsqd._connections))
+        assert places >= 6
