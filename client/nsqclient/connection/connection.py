@@ -114,6 +114,17 @@ class Connection(asyncio.Protocol):
         """Whether commands may be sent."""
         return self.phase is not Phase.DEAD
 
+    @property
+    def takes_bytes(self) -> bool:
+        """Whether what is sent now has a chance: it is alive, not blocked, and no write has failed."""
+        transport = self._transport
+        return (
+            not self.blocked
+            and self.phase is not Phase.DEAD
+            and transport is not None
+            and not transport.is_closing()
+        )
+
     def attach(self, owner: Owner, acknowledged: Callable[[int], None] | None = None) -> None:
         """From now on ``owner`` hears what happens; raises ConnectError if it is dead already.
 

@@ -111,8 +111,7 @@ class Outlet:
         connection = self.connection
         return (
             connection is not None
-            and connection.alive
-            and not connection.blocked
+            and connection.takes_bytes
             and self._silence is None
             and not (self.probing and self.written)
         )

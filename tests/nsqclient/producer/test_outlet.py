@@ -101,6 +101,20 @@ async def test_a_node_that_lets_publishes_run_out_of_time_is_passed_over_until_i
         assert {receipt.nodes for receipt in receipts} == {(stuck.address,), (fine.address,)}
 
 
+async def test_nothing_more_is_written_once_a_write_has_failed() -> None:
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, retry=QUICK) as producer:
+        await producer.publish("t", b"0")
+        assert producer._dispatch is not None
+        (outlet,) = producer._dispatch._outlets()
+        nsqd.link.drop()
+        tasks = start(producer, *[b"x" * 60_000] * 40)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        lost = [result for result in results if isinstance(result, PublishUnknown)]
+        assert len(lost) < 10, "the rest was held back, and sent on the next connection"
+        assert len(lost) + sum(not isinstance(result, BaseException) for result in results) == 40
+        assert outlet.connected
+
+
 async def test_a_node_that_answers_nothing_at_all_is_connected_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nsqclient.producer.outlet.SILENCE_LIMIT", 0.05)
     async with FakeNsqd() as nsqd, Producer(nsqd.address, retry=QUICK) as producer:
