@@ -71,12 +71,14 @@ class Consumer:
                 async with message:  # finished when the block ends, requeued when it raises
                     await bill(message.body)
 
-    At most ``max_in_flight`` messages are received and not answered at a time, all nsqds together.
-    :meth:`run` handles messages concurrently instead of one by one.
+    At most ``max_in_flight`` messages are received and not answered at a time, all nsqds together: 1 where
+    it is not given, and twice as many as are handled at a time while handlers run.
+    :meth:`run` handles messages concurrently instead of one by one, with ``around`` called around each handler.
 
     ``flow`` says how messages are shared among nsqds and how the consumer slows down while handlers fail,
     ``failures`` what becomes of messages that fail, ``leases`` how long one may be worked on. ``codec`` is what
-    :meth:`Message.decode` decodes with. With ``headers="auto"`` envelopes around bodies are taken off.
+    :meth:`Message.decode` decodes with. With ``headers="auto"`` envelopes around bodies are taken off. ``dedup``
+    has messages of one key handled effectively once.
 
     With ``create=True`` topic and channel are created first on all nsqds that the nsqlookupds know, so that
     nothing published later is missed; a nsqd that is connected to directly does so by itself.

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from nsqclient import Message
+from nsqclient.consumer import giveup as giveup_module
 from tests.nsqclient.consumers import OPENING, QUICK, make
 from tests.support.fake_nsqd import FakeNsqd
 
@@ -107,3 +108,16 @@ async def test_a_message_lost_while_its_hook_runs_is_not_answered() -> None:
         await asyncio.sleep(0)
         assert message.state == "lost"
         nsqd.nothing_more()
+
+
+async def test_excuses_are_kept_for_a_bounded_number_of_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(giveup_module, "EXCUSED", 2)
+    async with FakeNsqd() as nsqd, make(nsqd.address, attempts=1, max_in_flight=3) as consumer:
+        await nsqd.expect(*OPENING, "RDY 3")
+        give_up = consumer._reception.admission.give_up
+        messages = []
+        for _ in range(3):
+            nsqd.message(attempts=1)
+            messages.append(await consumer.get(timeout=5))
+            give_up.excuse(messages[-1])
+        assert [give_up._tried(message) for message in messages] == [1, 0, 0]

@@ -735,3 +735,26 @@ async def test_a_run_cancelled_at_any_moment_loses_no_message(turns: int) -> Non
         answers = [c.split()[1] for c in nsqd.commands if c.split()[0] in ("FIN", "REQ")]
         assert sorted(answers) == ids
         assert consumer.stats.in_flight == 0
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_what_is_to_end_the_process_does_so_and_the_message_goes_back(error: type[BaseException]) -> None:
+    states: list[str] = []
+    seen: list[Message] = []
+
+    async def handler(message: Message) -> None:
+        seen.append(message)
+        raise error
+
+    async def main() -> None:
+        async with FakeNsqd() as nsqd, make(nsqd.address) as consumer:
+            await nsqd.expect(*OPENING, "RDY 1")
+            nsqd.message()
+            try:
+                await consumer.run(handler)
+            finally:
+                states.append(seen[0].state)
+
+    with pytest.raises(error):
+        asyncio.run(main())
+    assert states == ["requeued"]
