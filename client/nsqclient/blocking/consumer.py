@@ -74,7 +74,7 @@ class Consumer:
         """Handles messages in so many threads until the consumer is stopped.
 
         A message is finished when its handler returns, unless the handler answered it; when it raises, the
-        error is logged and the message fails. Ctrl-C stops the consumer, waits for the handlers that run,
+        error is logged and the message fails; ``Retry``, ``Drop`` and ``DeadLetter`` decide otherwise. Ctrl-C stops the consumer, waits for the handlers that run,
         and raises KeyboardInterrupt.
         """
         if threads < 1:
@@ -128,6 +128,10 @@ class Consumer:
     def set_max_in_flight(self, count: int) -> None:
         """Changes the cap at once; 0 stops deliveries."""
         self._shell.get().run(lambda: self._consumer.set_max_in_flight(count))
+
+    def rate_limit(self, per_second: float | None) -> None:
+        """Takes at most so many messages a second from now on; None ends that."""
+        self._shell.get().run(lambda: self._consumer.rate_limit(per_second))
 
     @property
     def stats(self) -> ConsumerStats:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import nsqclient
 from nsqclient.blocking.portal import Portal
 from nsqclient.consumer.message import State
 from nsqclient.durations import Seconds
-from nsqclient.errors import AlreadySettled
+from nsqclient.errors import AlreadySettled, ConfigError, Control, DeadLetter, Drop, Retry
+
+T = TypeVar("T")
 
 
 class Message:
@@ -67,6 +69,24 @@ class Message:
         return self._raw.node
 
     @property
+    def headers(self) -> Mapping[str, str]:
+        """Those of its envelope, for a consumer with ``headers="auto"``; else there are none."""
+        return self._raw.headers
+
+    @property
+    def key(self) -> str | None:
+        """What it was published with as ``key``; None when there was none, or headers are not read."""
+        return self._raw.key
+
+    def json(self) -> Any:
+        """The body as JSON; raises CodecError when it is none."""
+        return self._raw.json()
+
+    def decode(self, as_type: type[T]) -> T:
+        """The body as a value of ``as_type``, by the consumer's codec."""
+        return self._raw.decode(as_type)
+
+    @property
     def state(self) -> State:
         """``held`` until it is answered; ``lost`` when nsqd took it back."""
         return self._answer or self._raw.state
@@ -79,11 +99,7 @@ class Message:
     def requeue(self, delay: Seconds | None = None, *, backoff: bool = True) -> None:
         """As :meth:`nsqclient.Message.requeue`; raises AlreadySettled and DelayOutOfRange."""
         if self._first("requeued"):
-            try:
-                self._portal.run(lambda: self._raw.requeue(delay, backoff=backoff))
-            except ValueError:  # of the delay: it is still to be answered
-                self._answer = None
-                raise
+            self._answered(lambda: self._raw.requeue(delay, backoff=backoff))
 
     def touch(self) -> None:
         """Asks nsqd for the whole message timeout once more."""
@@ -94,16 +110,21 @@ class Message:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
         self.settle(error)
+        return isinstance(error, Control)  # which has been obeyed, and is no error
 
     def settle(self, error: BaseException | None) -> None:
         """Gives the answer that follows from how the work on it ended, unless one was given."""
         with self._lock:
             if self._answer is not None:
                 return
-            self._answer = "finished" if error is None else "requeued"
-        self._post(lambda: self._raw.settle(error))
+            done = error is None or isinstance(error, Drop | DeadLetter)
+            self._answer = "finished" if done else "requeued"
+        if isinstance(error, Retry):
+            self._answered(lambda: self._raw.settle(error))
+        else:
+            self._post(lambda: self._raw.settle(error))
 
     def _first(self, answer: State) -> bool:
         """Whether this is the first answer; raises AlreadySettled after a different one."""
@@ -112,6 +133,14 @@ class Message:
         if before is not None and before != answer:
             raise AlreadySettled(f"message {self.id} was {before}, and can't be {answer}")
         return before is None
+
+    def _answered(self, action: Callable[[], object]) -> None:
+        """An answer whose delay may be wrong: then the message is still to be answered."""
+        try:
+            self._portal.run(action)
+        except ConfigError:
+            self._answer = None
+            raise
 
     def _post(self, action: Callable[[], object]) -> None:
         if not self._portal.foreign:  # in a child process: the parent's message, and the parent's answer

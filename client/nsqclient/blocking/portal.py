@@ -173,7 +173,12 @@ class Portal:
         self._woken = False
         posted = self._posted
         while posted:
-            posted.popleft()()
+            try:
+                posted.popleft()()
+            except Exception as e:  # noqa: BLE001 - it must not cost the others their turn
+                self._loop.call_exception_handler(
+                    {"message": "a call from another thread failed", "exception": e}
+                )
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -106,6 +106,12 @@ class Producer:
         if future.cancelled() or future.exception() is not None:
             self._failed += 1
 
+    @like(nsqclient.Producer.check)
+    def check(self, *args: Any, **settings: Any) -> Any:
+        """Connects, and returns what was agreed with each node, as :meth:`nsqclient.Producer.check` does."""
+        portal = self._portal()
+        return portal.call(lambda: self._producer.check(*args, **settings))
+
     # ---- its life
 
     @property

@@ -15,9 +15,11 @@ from nsqclient import (
     Closed,
     ConfigError,
     DelayOutOfRange,
+    Drop,
     Failures,
     FlowControl,
     LinearRequeue,
+    Retry,
     SubscribeRefused,
     blocking,
 )
@@ -115,6 +117,25 @@ def test_a_second_answer_is_harmless_when_it_is_the_same_and_told_when_not(nsqd:
         assert again.id == two.id
         assert again.attempts == 2
         again.finish()
+
+
+def test_what_is_raised_in_a_block_may_be_an_answer(nsqd: DaemonProcess) -> None:
+    with blocking.Producer(nsqd.tcp) as producer:
+        producer.publish_many("controls", [b"0", b"1"])
+    with blocking.Consumer("controls", "c", nsqd.tcp, max_in_flight=1) as consumer:
+        with consumer.get(timeout=10) as message:
+            assert message.json() == 0
+            assert (dict(message.headers), message.key) == ({}, None)
+            raise Drop("of no use")
+        assert message.state == "finished"
+        with pytest.raises(DelayOutOfRange), consumer.get(timeout=10) as message:
+            raise Retry(after=-1)
+        assert message.state == "held"
+        with message:
+            raise Retry(after=0, backoff=False)
+        with consumer.get(timeout=10) as again:
+            assert (again.id, again.attempts, again.decode(int)) == (message.id, 2, 1)
+    assert depth(nsqd, "controls") == 0
 
 
 def test_a_wait_that_times_out_takes_nothing(nsqd: DaemonProcess) -> None:
