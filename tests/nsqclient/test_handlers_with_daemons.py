@@ -1,4 +1,7 @@
-"""Handlers, dead letters, batches and deduplication with the real nsqd; everything counted at the end."""
+"""Handlers, dead letters, batches and deduplication with real nsqds; everything counted at the end.
+
+With ours, and with the original where ``NSQ_PEER_BIN`` names it.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ from nsqclient import (
     Routing,
 )
 from nsqclient.dedup.store import Store
+from tests.support.needs import original
 from tests.support.processes import DaemonProcess, spawn
 
 LOCAL = ("--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1")
@@ -35,14 +39,15 @@ CALM = FlowControl(backoff=None)
 AT_ONCE = LinearRequeue(0, cap=0)
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[list[DaemonProcess]]:
+@pytest.fixture(params=["ours", "original"])
+def two(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[list[DaemonProcess]]:
+    program = "nsqd" if request.param == "ours" else original("nsqd")
     with ExitStack() as stack:
         nsqds = []
         for number in range(2):
             folder = tmp_path / str(number)
             folder.mkdir()
-            nsqds.append(stack.enter_context(spawn("nsqd", *LOCAL, f"--data-path={folder}")))
+            nsqds.append(stack.enter_context(spawn(program, *LOCAL, f"--data-path={folder}")))
         yield nsqds
 
 
