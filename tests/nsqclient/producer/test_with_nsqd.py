@@ -18,6 +18,7 @@ from nsqclient import (
     Producer,
     PublishError,
     PublishRejected,
+    PublishUnknown,
     RetryPolicy,
     Routing,
 )
@@ -82,6 +83,10 @@ async def test_a_message_that_nsqd_finds_too_large_fails_alone(nsqds: list[Daemo
             producer.publish("t", b"2"),
             return_exceptions=True,
         )
+    if nsqds[0].name != "nsqd" and isinstance(results[1], PublishUnknown):
+        # the original closes with the rest of the body unread, and the reset may overtake its answer
+        assert {type(result) for result in results} == {PublishUnknown}
+        return
     assert isinstance(results[1], PublishRejected)
     assert results[1].code == "E_BAD_MESSAGE"
     assert not isinstance(results[0], BaseException)
