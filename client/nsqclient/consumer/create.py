@@ -22,14 +22,16 @@ async def create_everywhere(lookup: Lookup, topic: str, channel: str, chance: Ch
     """
     discovery = Discovery(lookup, None, lambda named, complete: None, chance)
     polling = asyncio.create_task(discovery.run(), name="nsqclient consumer create")
+    polled = asyncio.create_task(discovery.polled.wait(), name="nsqclient consumer create poll")
     try:
-        polled = asyncio.create_task(discovery.polled.wait())
         await asyncio.wait([polling, polled], return_when=asyncio.FIRST_COMPLETED)
-        polled.cancel()
-        nodes = [node for node in discovery.nodes.values() if node.http_port]
+        if polling.done():
+            polling.result()  # it only ends by breaking
     finally:
         polling.cancel()
-        await asyncio.wait([polling])
+        polled.cancel()
+        await asyncio.wait([polling, polled])
+    nodes = [node for node in discovery.nodes.values() if node.http_port]
     made = await asyncio.gather(*(_create(node, lookup, topic, channel) for node in nodes))
     return frozenset(node.address for node, done in zip(nodes, made, strict=True) if done)
 
