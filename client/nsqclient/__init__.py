@@ -1,6 +1,7 @@
 """An asyncio client for NSQ: publish with :class:`Producer`, receive with :class:`Consumer`."""
 
 from nsqclient.app.app import App
+from nsqclient.app.health import AppHealth
 from nsqclient.app.options import BatchOf
 from nsqclient.app.router import Router
 from nsqclient.connection.endpoint import Endpoint, from_env, from_url
@@ -99,6 +100,7 @@ __all__ = [
     "ApiTimeout",
     "ApiUnreachable",
     "App",
+    "AppHealth",
     "AroundHandle",
     "AroundPublish",
     "AuthRejected",

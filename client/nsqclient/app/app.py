@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from nsqclient.app.calls import Calls, Watch
-from nsqclient.app.health import Health
+from nsqclient.app.health import AppHealth
 from nsqclient.app.hooks import Hooks
 from nsqclient.app.route import Route
 from nsqclient.app.router import Router, check_different
@@ -147,10 +147,10 @@ class App(Router):
         runs = () if self._session is None else self._session.runs
         return {(run.route.topic, run.route.channel): run.consumer for run in runs}
 
-    def health(self) -> Health:
+    def health(self) -> AppHealth:
         """How it is doing, as of now."""
         if self._session is None:
-            return Health(phase="new", live=True, ready=False, subscriptions=())
+            return AppHealth(phase="new", live=True, ready=False, subscriptions=())
         return self._session.health
 
     async def wait(self) -> None:
@@ -269,6 +269,7 @@ class App(Router):
                 codec=route.codec or self._codec,
                 headers="never" if self._headers == "never" else "auto",
                 dedup=route.dedup,
+                create=route.create and watch is None,  # nsqds in memory have no HTTP API
                 around=self._around_of(route),
             )
             calls = Calls(route, publish, watch, dead_letters=failures.dead_letter is not None)

@@ -21,11 +21,15 @@ class SubscriptionHealth:
     """``failed`` when it died, for :attr:`error`; ``stopped`` when it was told to end."""
     error: str
     """Empty unless it failed."""
+    ready: bool
+    """Whether it runs and a nsqd is connected."""
+    reasons: tuple[str, ...]
+    """What is wrong, for people; a nsqd that can't be reached is named although others do."""
     stats: ConsumerStats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Health:
+class AppHealth:
     """How an app is doing. ``dataclasses.asdict`` makes it fit for JSON."""
 
     phase: Phase

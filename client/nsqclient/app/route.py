@@ -31,6 +31,7 @@ class Route:
     dedup: Dedup | None
     codec: Codec | None
     options: ConnectionOptions | None
+    create: bool
     around: tuple[AroundHandle, ...]
 
     @property

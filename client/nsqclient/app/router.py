@@ -70,6 +70,7 @@ class Router:
         dedup: Dedup | None = None,
         codec: Codec | None = None,
         options: ConnectionOptions | None = None,
+        create: bool = False,
         around: Sequence[AroundHandle] = (),
     ) -> Registrar:
         """Decorator: the function handles the messages that ``channel`` gets of ``topic``.
@@ -85,7 +86,8 @@ class Router:
         ``attempts`` and ``dead_letter`` are fields of ``failures``, ``backoff`` is one of ``flow`` and
         ``auto_touch`` of ``leases``; give fields or the whole group. What is not given is as the app says,
         and so are ``codec`` and ``options``. A body that can't be decoded becomes a dead letter, or fails if
-        there is no topic for these. ``around`` is middleware within that of the router and of the app; it is
+        there is no topic for these. With ``create`` topic and channel are made first on all nsqds that are
+        known, so that nothing published later is missed. ``around`` is middleware within that of the router and of the app; it is
         not asked about batches.
 
         Raises ConfigError, the decorator too: for bad names, values and annotations, and for a topic and
@@ -128,6 +130,7 @@ class Router:
                 dedup=dedup,
                 codec=codec,
                 options=options,
+                create=create,
                 around=(*self._around, *around),
             )
             check_different(route, self.routes)

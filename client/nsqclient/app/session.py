@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from nsqclient.app.calls import Calls
-from nsqclient.app.health import Health, State, SubscriptionHealth
+from nsqclient.app.health import AppHealth, State, SubscriptionHealth
 from nsqclient.app.hooks import Hooks, Moment
 from nsqclient.app.route import Route
 from nsqclient.consumer.consumer import Consumer
@@ -58,11 +58,14 @@ class Run:
     @property
     def health(self) -> SubscriptionHealth:
         """The same with numbers, as of now."""
+        consumer = self.consumer.health()
         return SubscriptionHealth(
             topic=self.route.topic,
             channel=self.route.channel,
             state=self.state,
             error="" if self.error is None else f"{type(self.error).__name__}: {self.error}",
+            ready=self.state == "running" and consumer.ready,
+            reasons=consumer.reasons,
             stats=self.consumer.stats,
         )
 
@@ -153,15 +156,14 @@ class Session:
         self._news.set()
 
     @property
-    def health(self) -> Health:
+    def health(self) -> AppHealth:
         """As of now."""
         subscriptions = tuple(run.health for run in self.runs)
         live = not any(subscription.state == "failed" for subscription in subscriptions)
-        connected = all(s.state == "running" and s.stats.connections for s in subscriptions)
-        return Health(
+        return AppHealth(
             phase=self.life.phase,
             live=live,
-            ready=live and connected and self.life.phase == "open",
+            ready=live and self.life.phase == "open" and all(s.ready for s in subscriptions),
             subscriptions=subscriptions,
         )
 

@@ -378,6 +378,7 @@ async def test_health_tells_of_every_subscription(server: FakeNsqd) -> None:
             while app.health().ready:  # noqa: ASYNC110 - a snapshot has no event
                 await asyncio.sleep(0.001)
         assert app.health().live
+        assert any(server.address in reason for reason in app.health().subscriptions[0].reasons)
     assert not app.health().ready
 
 
