@@ -22,6 +22,7 @@ from nsqclient.errors import (
     ConfigError,
 )
 from nsqclient.http.reading import Unreadable
+from nsqclient.tls import Tls
 from nsqcore.http_client import Fetched, HttpFailure, JsonClient
 from nsqcore.version import suite_version
 
@@ -41,21 +42,22 @@ class Api:
         *,
         timeout: Seconds = 5.0,
         connect_timeout: Seconds = 2.0,
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | ssl.SSLContext | None = None,
         auth: Auth = None,
         max_answer: int = 64 << 20,
     ) -> None:
         """``address`` is a URL, ``host:port``, or ``unix:/path``; raises ConfigError for anything else.
 
         ``timeout`` seconds bound a request with its answer, ``connect_timeout`` the connecting; ``tls``
-        is the context of ``https`` addresses (None: the system's authorities), which is also used when a
-        nsqd that requires TLS names its HTTPS port. ``auth`` is for a proxy in front of the daemon: the
+        is for ``https`` addresses (None: the system's authorities), and is also used when a nsqd that
+        requires TLS names its HTTPS port. Of a ``Tls`` only the files and ``verify`` count. ``auth`` is for a proxy in front of the daemon: the
         daemons themselves ask for nothing. An answer of more than ``max_answer`` bytes is refused.
         """
         self._base, self._unix = _base_url(address)
         self._timeout = within("timeout", timeout, 0.001)
         self._connect_timeout = within("connect_timeout", connect_timeout, 0.001)
         self._tls = tls
+        self._context: ssl.SSLContext | None = None
         self._auth = auth
         self._max_answer = max_answer
         self._client: JsonClient | None = None
@@ -83,6 +85,10 @@ class Api:
 
     async def fetch(self, method: str, path: str, body: bytes | None = None, **params: str) -> Fetched:
         """The body of a 200 answer; raises ApiError and Closed. Empty parameters are left out."""
+        if isinstance(self._tls, Tls):
+            self._context = await self._tls.context()  # anew, as its files may have been renewed
+        else:
+            self._context = self._tls
         if self._closed:
             raise Closed(f"this {type(self).__name__} is closed")
         if self._client is None:
@@ -121,13 +127,16 @@ class Api:
         except (ValueError, RecursionError):
             raise ApiBroken(self._base + path, "the answer is not JSON", status=200) from None
 
+    def _current(self) -> ssl.SSLContext:
+        assert self._context is not None  # set by every request before it is sent
+        return self._context
+
     def _connect(self) -> JsonClient:
-        tls = self._tls
         return JsonClient(
             connect_timeout=self._connect_timeout,
             request_timeout=self._timeout,
             max_answer=self._max_answer,
-            tls=None if tls is None else lambda: tls,
+            tls=None if self._tls is None else self._current,
             user_agent=f"nsqclient/{suite_version()}",
             unix_socket=self._unix,
         )

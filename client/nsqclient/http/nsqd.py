@@ -14,6 +14,7 @@ from nsqclient.http.answers import NsqdInfo, Stats
 from nsqclient.http.api import Api, Auth
 from nsqclient.http.reading import read
 from nsqclient.limits import Limits
+from nsqclient.tls import Tls
 from nsqcore.wire.commands import encode_batch
 
 Profile = Literal["block", "cmdline", "goroutine", "heap", "profile", "symbol", "threadcreate"]
@@ -41,7 +42,7 @@ class Nsqd(Api):
         *,
         timeout: Seconds = 5.0,
         connect_timeout: Seconds = 2.0,
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | ssl.SSLContext | None = None,
         auth: Auth = None,
         max_answer: int = 64 << 20,
         limits: Limits | None = None,

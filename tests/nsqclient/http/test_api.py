@@ -23,6 +23,7 @@ from nsqclient import (
     InvalidName,
     Limits,
     MessageTooLarge,
+    Tls,
 )
 from nsqclient.http import Lookupd, Nsqd
 from tests.support.nsqd import Node
@@ -212,6 +213,8 @@ async def test_https_is_spoken_and_a_nsqd_that_requires_it_is_followed_there(tmp
         async with Nsqd(f"127.0.0.1:{node.http[1]}", tls=context) as nsqd:
             await nsqd.publish("t", b"x")
             assert (await nsqd.stats("t")).topics[0].message_count == 1
+        async with Nsqd(f"https://127.0.0.1:{node.https[1]}", tls=Tls(ca=tmp_path / "ca.pem")) as nsqd:
+            await nsqd.ping()
         async with Nsqd(f"https://127.0.0.1:{node.https[1]}") as nsqd:
             with pytest.raises(ApiUnreachable, match="certificate"):
                 await nsqd.ping()
