@@ -77,7 +77,8 @@ class JwtAuth:
             permissions = read_permissions(claims.get(self._permissions_claim))
         except BadGrant as e:
             raise Denied(str(e)) from None
-        return Grant(user, permissions, max(0.0, claims["exp"] + self._leeway - time.time()))
+        ends = float(claims["exp"])  # PyJWT takes digits in quotes, too
+        return Grant(user, permissions, max(0.0, ends + self._leeway - time.time()))
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -32,6 +32,8 @@ Run as many as you like behind a load balancer: they share nothing but NSQ. Dura
 30s, 1h30m. Every flag may also stand in the TOML file of --config, with _ for - in its name.
 """
 NS = 1_000_000_000
+SHORT, SPARE = 45.0, 15.0
+"""Seconds: nsqd's own message timeout (60 s) covers shorter acknowledgements; longer ones need so much on top."""
 
 
 def _settings_default(name: str) -> Duration:
@@ -105,6 +107,7 @@ def make_bridge(options: Options) -> Bridge:
     )
     if options.slow not in ("close", "drop"):
         raise ConfigError("--slow must be close or drop")
+    ack_timeout = options.ack_timeout / NS
     settings = Settings(
         node=options.node,
         user_topics=tuple(options.user_topic),
@@ -119,8 +122,8 @@ def make_bridge(options: Options) -> Bridge:
         slow="drop" if options.slow == "drop" else "close",
         max_in_flight=options.max_in_flight,
         attempts=options.attempts,
-        ack_timeout=options.ack_timeout / NS,
-        send_timeout=min(to_seconds(_DEFAULTS.send_timeout), options.ack_timeout / NS),
+        ack_timeout=ack_timeout,
+        send_timeout=min(to_seconds(_DEFAULTS.send_timeout), ack_timeout),
         heartbeat=options.heartbeat / NS,
         rate=float(options.rate),
     )
@@ -128,7 +131,11 @@ def make_bridge(options: Options) -> Bridge:
         target,
         _authenticator(options),
         settings=settings,
-        options=ConnectionOptions(auth=options.auth_secret or None, client_id=options.node),
+        options=ConnectionOptions(
+            auth=options.auth_secret or None,
+            client_id=options.node,
+            msg_timeout=None if ack_timeout <= SHORT else ack_timeout + SPARE,
+        ),
         address=options.http_address,
         admin_address=options.admin_address,
         tls=_tls(options),

@@ -36,6 +36,12 @@ async def test_a_signed_token_names_user_permissions_and_end() -> None:
     assert not (await check(JwtAuth(SECRET), token())).permissions
 
 
+async def test_an_end_in_quotes_is_an_end() -> None:
+    end = str(int(time.time()) + 50)
+    grant = await check(JwtAuth(SECRET), token(exp=end))
+    assert 40 < grant.ttl < 60
+
+
 @pytest.mark.parametrize(
     "make",
     [
