@@ -60,30 +60,24 @@ async def _serve(app: Servable, grace: float) -> signal.Signals | None:
     with _signals(tell):
         work = asyncio.ensure_future(_start_and_wait(app))
         await _either(work, first)
-        ending = asyncio.ensure_future(_end(app, work, grace))
+        work.cancel()  # does nothing when it has ended by itself
+        await asyncio.wait([work])
+        ending = asyncio.ensure_future(app.close(0 if second.is_set() else grace))
         await _either(ending, second)
         if not ending.done():
             ending.cancel()
             await asyncio.wait([ending])
-        if not ending.cancelled():
-            ending.result()
+        error = None if ending.cancelled() else ending.exception()
+        if not work.cancelled():
+            work.result()  # what it died of comes before what went wrong at the end
+        if error is not None:
+            raise error
         return told[-1] if second.is_set() else None
 
 
 async def _start_and_wait(app: Servable) -> None:
     await app.__aenter__()
     await app.wait()
-
-
-async def _end(app: Servable, work: asyncio.Future[None], grace: float) -> None:
-    """Raises what the app died of, if it did, after everything else has ended."""
-    work.cancel()  # does nothing when it has ended by itself
-    try:
-        await asyncio.wait([work])
-    finally:
-        await app.close(grace)
-    if not work.cancelled():
-        work.result()
 
 
 async def _either(work: asyncio.Future[Any], event: asyncio.Event) -> None:

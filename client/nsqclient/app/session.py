@@ -183,8 +183,13 @@ class Session:
         self.stop()
         errors = [await self._hook("on_shutdown", grace)] if self._subscribed else []
         await self._end([run.consumer.close(0 if self._hurried else grace) for run in self.runs])
+        # a close that was hurried before it had begun has done nothing
+        while unclosed := [run.consumer for run in self.runs if not run.consumer.closed]:
+            await self._end([consumer.close(0) for consumer in unclosed])
         await self._await_runs()
         await self._end([self.producer.close(HURRIED if self._hurried else None)])
+        while self.producer.closed_summary is None:
+            await self._end([self.producer.close(0)])
         errors.append(await self._hook("after_shutdown", grace))
         for error in filter(None, errors):
             raise error

@@ -320,6 +320,31 @@ async def test_cancelling_the_end_cuts_it_short(server: FakeNsqd) -> None:
     assert ended == ["after_shutdown"]
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_end_that_is_cancelled_early_closes_everything_too(server: FakeNsqd, turns: int) -> None:
+    app = App(server.address, grace=1000)
+    begun = asyncio.Event()
+
+    @app.on("t", channel="c")
+    async def handle(body: bytes) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    await app.__aenter__()
+    there = Subscribed(server)
+    number = there.send(b"1")
+    await begun.wait()
+    closing = asyncio.create_task(app.close())
+    for _ in range(turns + 1):
+        await asyncio.sleep(0)
+    closing.cancel()
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await there.answered(f"REQ {number} 0")
+        await server.until(lambda: all(link.gone.is_set() for link in server.links))
+
+
 async def test_a_hook_that_hangs_at_the_end_is_cancelled(
     server: FakeNsqd, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

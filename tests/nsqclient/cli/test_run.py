@@ -90,7 +90,7 @@ def test_the_first_signal_lets_handlers_end(nsqd: DaemonProcess, folder: Path) -
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_cancels_them(nsqd: DaemonProcess, folder: Path, number: signal.Signals) -> None:
-    with begun("run", "shop:app", env=env(nsqd), cwd=folder) as app:
+    with begun("run", "shop:app", "--grace", "1000", env=env(nsqd), cwd=folder) as app:
         assert line(app) == "ready"
         publish(nsqd, "hang")
         assert line(app) == "hang begins"
