@@ -146,13 +146,13 @@ class _FixedOutcome(PublishError):
 class PublishRejected(_FixedOutcome):
     """nsqd refused the message and has not stored it."""
 
-    fixed = "rejected"
+    fixed: ClassVar[Outcome] = "rejected"
 
 
 class PublishNotSent(_FixedOutcome):
     """No byte of the message was taken by a nsqd: sending it again can't duplicate it."""
 
-    fixed = "not_sent"
+    fixed: ClassVar[Outcome] = "not_sent"
 
 
 class Backlogged(PublishNotSent):
@@ -166,7 +166,7 @@ class NoNodes(PublishNotSent):
 class PublishUnknown(_FixedOutcome):
     """The message was sent and its answer lost, or nsqd failed half way: it may be stored or not."""
 
-    fixed = "unknown"
+    fixed: ClassVar[Outcome] = "unknown"
 
 
 class PublishTimeout(PublishError, TimeoutError):

@@ -106,13 +106,13 @@ class App(Router):
         self._make_producer("127.0.0.1:4150")  # finds what can't be right before anything runs
         self._included: list[Router] = []
         self._session: Session | None = None
-        self.on_startup = Hooks("on_startup")
+        self.on_startup: Hooks = Hooks("on_startup")
         """Decorator: called before anything connects. An error ends the start."""
-        self.after_startup = Hooks("after_startup")
+        self.after_startup: Hooks = Hooks("after_startup")
         """Decorator: called when all is subscribed; the producer can be used. An error ends the start."""
-        self.on_shutdown = Hooks("on_shutdown")
+        self.on_shutdown: Hooks = Hooks("on_shutdown")
         """Decorator: called at the end while handlers still run and the producer can be used."""
-        self.after_shutdown = Hooks("after_shutdown")
+        self.after_shutdown: Hooks = Hooks("after_shutdown")
         """Decorator: called when all is closed, also after a start that failed."""
 
     # ---- registering

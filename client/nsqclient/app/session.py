@@ -80,8 +80,8 @@ class Session:
         hooks: Mapping[Moment, Hooks],
     ) -> None:
         self.producer = producer
-        self.runs = tuple(runs)
-        self.life = Lifecycle("app")
+        self.runs: tuple[Run, ...] = tuple(runs)
+        self.life: Lifecycle = Lifecycle("app")
         self._hooks = hooks
         self._news = asyncio.Event()
         """Set when something happened that :meth:`wait` may be waiting for."""

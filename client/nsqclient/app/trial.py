@@ -45,7 +45,7 @@ class Trial:
         cluster: FakeCluster | None,
     ) -> None:
         """Without a ``cluster`` there is one of a single node, for this test alone."""
-        self.cluster = FakeCluster(nodes=1) if cluster is None else cluster
+        self.cluster: FakeCluster = FakeCluster(nodes=1) if cluster is None else cluster
         """The nsqds, to look into and to break."""
         self._own_cluster = cluster is None
         self._open_app = open_app

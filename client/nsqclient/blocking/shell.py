@@ -23,9 +23,9 @@ class Shell:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self.portal: Portal | None = None
-        self.closed = False
+        self.closed: bool = False
 
     def get(self) -> Portal:
         """The running loop; raises Closed when it is not open, or was opened by a parent process."""

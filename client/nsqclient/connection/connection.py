@@ -83,15 +83,15 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, node: str, options: ConnectionOptions) -> None:
         self.node = node
-        self.agreement = Agreement()
+        self.agreement: Agreement = Agreement()
         self.identity: Identity | None = None
         """Who we are to nsqd, where it wanted a secret."""
         self.layers: tuple[str, ...] = ()
         """What lies between here and the transport, such as ``TLS1.3`` and ``snappy``."""
-        self.phase = Phase.OPEN
-        self.blocked = False
+        self.phase: Phase = Phase.OPEN
+        self.blocked: bool = False
         """Whether the peer takes bytes more slowly than we write them."""
-        self.closed = asyncio.Event()
+        self.closed: asyncio.Event = asyncio.Event()
         self._owner: Owner | None = None
         self._options = options
         self._loop = asyncio.get_running_loop()

@@ -30,7 +30,7 @@ class Watch:
 
     def __init__(self, heartbeat: float, silence: float, stall: float, now: float) -> None:
         """Seconds: between heartbeats, until silence is an end, until bytes must be taken; ``inf`` is never."""
-        self.period = min(heartbeat, silence, stall, 60.0) / 4
+        self.period: float = min(heartbeat, silence, stall, 60.0) / 4
         self._heartbeat = heartbeat
         self._silence = silence
         self._stall = stall

@@ -54,7 +54,7 @@ class Admission:
 
             letters = DeadLetters(rules.dead_letter, rules.dead_letter_producer, make)
         self.letters = letters
-        self.give_up = GiveUp(rules, letters, events)
+        self.give_up: GiveUp = GiveUp(rules, letters, events)
         self.claims: Claims | None = None
         if dedup is not None:
             self.claims = Claims(
@@ -65,9 +65,9 @@ class Admission:
                 failed=failed,
             )
         self._events = events
-        self.expires = headers and rules.expiry != "run"
+        self.expires: bool = headers and rules.expiry != "run"
         """Whether messages end with their senders' deadlines."""
-        self.needed = self.expires or self.claims is not None
+        self.needed: bool = self.expires or self.claims is not None
         """Whether :meth:`admit` has anything to decide."""
 
     @property

@@ -39,8 +39,8 @@ class BackoffLevel:
     """The state: a level, and whether its pause is running."""
 
     def __init__(self, rules: Backoff) -> None:
-        self.level = 0
-        self.pausing = False
+        self.level: int = 0
+        self.pausing: bool = False
         self._multiplier = to_seconds(rules.multiplier)
         self._longest = to_seconds(rules.max_duration)
         self._jitter = rules.strategy == "full_jitter"

@@ -25,7 +25,7 @@ class MessageBatch(Sequence[Message]):
     __slots__ = ("messages",)
 
     def __init__(self, messages: Sequence[Message]) -> None:
-        self.messages = messages
+        self.messages: Sequence[Message] = messages
 
     @property
     def bodies(self) -> list[bytes]:

@@ -29,7 +29,7 @@ class DeadLetters:
 
     def __init__(self, topic: str, given: Producer | None, make: Callable[[], Producer]) -> None:
         self.topic = topic
-        self.count = 0
+        self.count: int = 0
         """How many were published."""
         self._producer = given
         self._make = make

@@ -87,7 +87,7 @@ class Claims:
         failed: Callable[[BaseException], None],
     ) -> None:
         """``excuse`` is told of deliveries that must not count as attempts, ``duplicate`` of duplicates."""
-        self.counts = DedupCounts()
+        self.counts: DedupCounts = DedupCounts()
         self._store = rules.store
         self._key = rules.key or by_message_id
         self._window = to_seconds(rules.window)

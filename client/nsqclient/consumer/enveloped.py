@@ -15,6 +15,8 @@ class EnvelopedMessage(Message):
 
     __slots__ = ("_brought", "_headers", "broken")
 
+    body: bytes
+    """The payload."""
     broken: EnvelopeError | None
     """Why its envelope can't be read; ``body`` is all of it then."""
 

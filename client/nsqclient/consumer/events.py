@@ -133,7 +133,7 @@ class EventStream:
     """The events of one consumer from now on, until it is closed. ``async for`` reads them."""
 
     def __init__(self, line: int = LINE) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         """How many events went unread, because more came than the line holds."""
         self._line: deque[ConsumerEvent] = deque(maxlen=line)
         self._news = asyncio.Event()
@@ -166,7 +166,7 @@ class Events:
     """Tells listeners. Ask ``wanted`` before making an event: mostly nobody listens."""
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.wanted: bool = False
         """Whether anybody has ever listened."""
         self._listeners: WeakSet[EventStream] = WeakSet()
         self._ended = False

@@ -58,11 +58,11 @@ class Flow:
         failed: Callable[[Exception], None],
         buffered: Callable[[], int],
     ) -> None:
-        self.alert = False
+        self.alert: bool = False
         """Whether :meth:`answered` must hear of every answer. Mostly it need not, and a call per message
         is saved."""
-        self.max_in_flight = max_in_flight
-        self.paused = False
+        self.max_in_flight: int = max_in_flight
+        self.paused: bool = False
         self.rate: Rate | None = None
         self._rules = control.rules
         self._by_node = self._rules is not None and self._rules.scope == "node"

@@ -27,8 +27,8 @@ class GiveUp:
 
     def __init__(self, rules: Failures, letters: DeadLetters | None, events: Events) -> None:
         """``letters`` is None when there is no topic for them."""
-        self.count = 0
-        self.expired = 0
+        self.count: int = 0
+        self.expired: int = 0
         self._attempts = rules.attempts
         self._hook: GiveUpHook | None = rules.hook
         self._expired_are_letters = rules.expiry == "dead_letter"

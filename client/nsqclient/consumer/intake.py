@@ -18,7 +18,7 @@ class Intake:
 
     def __init__(self) -> None:
         self.messages: deque[Message] = deque()
-        self.ended = False
+        self.ended: bool = False
         """Nothing comes any more."""
         self._waiters: deque[asyncio.Future[None]] = deque()
 

@@ -137,16 +137,16 @@ class Message:
     def __init__(self, source: Source, data: bytes, received_at: float) -> None:
         """``data`` is a message frame's; raises struct.error when it is too short."""
         self.timestamp_ns, self.attempts, self.id_bytes = MESSAGE_HEAD.unpack_from(data)
-        self.body = data[MESSAGE_HEAD_SIZE:]
-        self.received_at = received_at
+        self.body: bytes = data[MESSAGE_HEAD_SIZE:]
+        self.received_at: float = received_at
         """When it was received, on the event loop's clock (seconds)."""
-        self.renewed_at = received_at
+        self.renewed_at: float = received_at
         """When it was touched last, or else received."""
-        self.source = source
+        self.source: Source = source
         self.state: State = HELD
         """``held`` until it is answered; ``lost`` when its connection ended or nsqd took it back.
         The library sets it."""
-        self.given_up = False
+        self.given_up: bool = False
         """Whether it had all the attempts its consumer allows, and is finished for that reason."""
 
     @property

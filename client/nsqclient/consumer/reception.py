@@ -90,10 +90,10 @@ class Reception:
         options.check_for_consumer()
         self.topic = topic
         self.channel = channel
-        self.counts = Counts()
-        self.events = Events()
+        self.counts: Counts = Counts()
+        self.events: Events = Events()
         self._max_in_flight = max_in_flight
-        self.flow = Flow(
+        self.flow: Flow = Flow(
             1 if max_in_flight is None else max_in_flight,
             flow,
             self.events,
@@ -101,20 +101,20 @@ class Reception:
             self._fail,
             self.buffered,
         )
-        self.intake = Intake()
-        self.life = Lifecycle("consumer")
+        self.intake: Intake = Intake()
+        self.life: Lifecycle = Lifecycle("consumer")
         self.nodes: Nodes[Subscription] = Nodes(self._subscription)
-        self.workers = Workers(self.life, self._handlers_changed)
+        self.workers: Workers = Workers(self.life, self._handlers_changed)
         self._target = target
         self._options = options
-        self.keeper = Keeper(leases, self._held, self._shortest_lease, self._fail)
+        self.keeper: Keeper = Keeper(leases, self._held, self._shortest_lease, self._fail)
         self._create = create
         self._where = {"topic": topic, "channel": channel}
         self._margin = to_seconds(leases.margin)
         self._codec = codec
         self._headers = headers
         self._requeue = failures.requeue
-        self.admission = Admission(
+        self.admission: Admission = Admission(
             failures,
             dedup,
             topic=topic,

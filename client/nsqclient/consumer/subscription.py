@@ -111,16 +111,16 @@ class Subscription:
         self.channel = channel
         self.held: dict[bytes, Message] = {}
         """Messages received and not answered, by ID."""
-        self.share = Share(0)
-        self.lease = 0.0
+        self.share: Share = Share(0)
+        self.lease: float = 0.0
         """Seconds until nsqd takes a message back that is neither answered nor touched."""
-        self.longest = 0.0
+        self.longest: float = 0.0
         """Seconds until it does so in spite of TOUCH."""
         self.margin = margin
         self.codec = codec
-        self.settled = Settled(self._written)
+        self.settled: Settled = Settled(self._written)
         self._where = {"topic": topic, "channel": channel, "node": node}
-        self.decided = False
+        self.decided: bool = False
         """Whether the first attempt to connect is over."""
         self.failure: Failure | None = None
         """Why the last attempt failed; None while it is connected."""
@@ -133,7 +133,7 @@ class Subscription:
         self._dial = dial
         self._task: asyncio.Task[object] | None = None
         self._reconnect = Reconnect(self._connect, self._connect_failed, pace, chance)
-        self.stopping = False
+        self.stopping: bool = False
         """Whether it takes no more messages."""
         self._closing_confirmed = False
 

@@ -7,7 +7,7 @@ import concurrent.futures
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nsqclient.consumer.message import Message, Settled, State
+from nsqclient.consumer.message import Message, Settled, Source, State
 from nsqclient.durations import Seconds
 
 CALL_TIMEOUT = 60.0
@@ -25,12 +25,12 @@ class ThreadMessage(Message):
     def __init__(self, message: Message, loop: asyncio.AbstractEventLoop) -> None:
         self._message = message
         self._loop = loop
-        self.timestamp_ns = message.timestamp_ns
-        self.attempts = message.attempts
-        self.id_bytes = message.id_bytes
-        self.body = message.body
-        self.received_at = message.received_at
-        self.source = message.source
+        self.timestamp_ns: int = message.timestamp_ns
+        self.attempts: int = message.attempts
+        self.id_bytes: bytes = message.id_bytes
+        self.body: bytes = message.body
+        self.received_at: float = message.received_at
+        self.source: Source = message.source
 
     @property
     def state(self) -> State:  # type: ignore[override]

@@ -157,11 +157,11 @@ class Auto:
         return text if kind is str else json
 
 
-raw = Raw()
-text = Text()
-json = Json()
-msgpack = Msgpack()
-auto = Auto()
+raw: Raw = Raw()
+text: Text = Text()
+json: Json = Json()
+msgpack: Msgpack = Msgpack()
+auto: Auto = Auto()
 
 _BY_TYPE: dict[str, Codec] = {
     "text/plain": text,

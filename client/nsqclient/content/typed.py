@@ -36,7 +36,7 @@ class Mismatch(Exception):
         super().__init__()
         self.expected = expected
         self.found = found
-        self.path = ""
+        self.path: str = ""
 
     def inside(self, step: str) -> Mismatch:
         """The same, seen from one container further out."""

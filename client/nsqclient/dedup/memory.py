@@ -20,7 +20,7 @@ class MemoryStore:
 
     def __init__(self, max_keys: int = 100_000) -> None:
         within("max_keys", max_keys, 1)
-        self.forgotten = 0
+        self.forgotten: int = 0
         """Keys dropped for want of room; above 0 the window is shorter than asked for."""
         self._max_keys = max_keys
         self._claims: dict[str, tuple[str, float]] = {}

@@ -55,7 +55,7 @@ class Discovery:
         failing: Callable[[str, str], None] | None = None,
     ) -> None:
         """``failing`` is told the URL of a nsqlookupd that begins to fail, and why."""
-        self.polled = asyncio.Event()
+        self.polled: asyncio.Event = asyncio.Event()
         """Set when the first poll is over, whatever it brought."""
         self.nodes: Mapping[str, FoundNode] = {}
         """What has been found, by address; forgotten when a poll that all answered does not bring it."""

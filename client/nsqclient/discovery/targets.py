@@ -23,7 +23,7 @@ class Nsqd(Dialer):
             raise ConfigError("no nsqd address is given")
         for address in addresses:
             _check_address(address)
-        self.addresses = tuple(dict.fromkeys(addresses))
+        self.addresses: tuple[str, ...] = tuple(dict.fromkeys(addresses))
 
     def __repr__(self) -> str:
         return f"Nsqd({', '.join(map(repr, self.addresses))})"
@@ -67,13 +67,13 @@ class Lookup(Dialer):
         """
         if not urls:
             raise ConfigError("no nsqlookupd address is given")
-        self.lookup_urls = tuple(dict.fromkeys(_lookup_url(url) for url in urls))
-        self.nodes_urls = tuple(_nodes_url(url) for url in self.lookup_urls)
-        self.poll_interval = to_seconds(poll_interval)
+        self.lookup_urls: tuple[str, ...] = tuple(dict.fromkeys(_lookup_url(url) for url in urls))
+        self.nodes_urls: tuple[str, ...] = tuple(_nodes_url(url) for url in self.lookup_urls)
+        self.poll_interval: float = to_seconds(poll_interval)
         self.poll_jitter = poll_jitter
-        self.connect_timeout = to_seconds(connect_timeout)
-        self.request_timeout = to_seconds(request_timeout)
-        self.drop_missing_after = to_seconds(drop_missing_after)
+        self.connect_timeout: float = to_seconds(connect_timeout)
+        self.request_timeout: float = to_seconds(request_timeout)
+        self.drop_missing_after: float = to_seconds(drop_missing_after)
         if self.poll_interval <= 0 or self.connect_timeout <= 0 or self.request_timeout <= 0:
             raise ConfigError("the intervals and timeouts of a Lookup are positive")
         if ask not in ("all", "one"):

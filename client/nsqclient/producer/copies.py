@@ -18,11 +18,11 @@ class Redundant(Publish):
 
     def split(self, count: int, needed: int, degraded: bool) -> list[Copy]:
         """Makes the copies; ``needed`` of them are enough."""
-        self.needed = needed
-        self.degraded = degraded
+        self.needed: int = needed
+        self.degraded: bool = degraded
         self.nodes: list[str] = []
         self.errors: list[PublishError] = []
-        self.copies = [Copy(self) for _ in range(count)]
+        self.copies: list[Copy] = [Copy(self) for _ in range(count)]
         return self.copies
 
     @property
@@ -110,9 +110,12 @@ class Copy(Parcel):
 
     __slots__ = ("of",)
 
+    command: bytes
+    state: int
+
     def __init__(self, of: Redundant) -> None:
         super().__init__(of.topic, of.command)
-        self.of = of
+        self.of: Redundant = of
 
     @property
     def keyed(self) -> bool:

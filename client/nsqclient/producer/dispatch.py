@@ -97,7 +97,7 @@ class Dispatch:
         self._live = self._ledger.live
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
-        self.accepting = True
+        self.accepting: bool = True
         self._last_failure: Failure | None = None
         self._connects = asyncio.Event()
         """Set anew at each connect and each failure to."""

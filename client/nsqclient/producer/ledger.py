@@ -26,7 +26,7 @@ class Ledger(Fates):
         """``wanted`` says which reports ``ring`` is to be given."""
         self.live: set[Publish] = set()
         """What has a place."""
-        self.idle = asyncio.Event()
+        self.idle: asyncio.Event = asyncio.Event()
         """Set while there is nothing."""
         self.idle.set()
         self._room = room

@@ -81,9 +81,9 @@ class Outlet:
         self.connection: Connection | None = None
         self.written: deque[Parcel] = deque()
         """Parcels without an answer, oldest first."""
-        self.probing = False
+        self.probing: bool = False
         """It must answer one parcel before it gets others."""
-        self.tried = False
+        self.tried: bool = False
         """Whether a connect has failed since it was last connected."""
         self.rtt: float | None = None
         self.last_error: ConnectError | None = None

@@ -60,17 +60,17 @@ class Parcel:
     )
 
     def __init__(self, topic: str, command: bytes) -> None:
-        self.topic = topic
-        self.command = command
-        self.state = WAITING
-        self.node = ""
+        self.topic: str = topic
+        self.command: bytes = command
+        self.state: int = WAITING
+        self.node: str = ""
         """The nsqd it was written to last."""
-        self.on_wire = False
+        self.on_wire: bool = False
         """Written, and not answered."""
-        self.attempts = 0
-        self.failures = 0
+        self.attempts: int = 0
+        self.failures: int = 0
         """How many of the attempts came to nothing by their own fault, and count against the limit."""
-        self.maybe_stored = False
+        self.maybe_stored: bool = False
         """An answer to an earlier attempt was lost."""
         self.waiters: list[asyncio.Future[None]] | None = None
 
@@ -136,31 +136,31 @@ class Publish(Parcel):
     ) -> None:
         # Parcel's fields are set here: a call of super() for each message is a twentieth of its cost
         self.topic = topic
-        self.command = command
-        self.state = WAITING
+        self.command: bytes = command
+        self.state: int = WAITING
         self.node = ""
         self.on_wire = False
         self.attempts = 0
         self.failures = 0
         self.maybe_stored = False
-        self.count = count
-        self.key = key
-        self.note = note
-        self.submitted = submitted
+        self.count: int = count
+        self.key: str | None = key
+        self.note: object = note
+        self.submitted: bool = submitted
         """Its caller does not wait, so the outcome is to be reported."""
-        self.queued_at = queued_at
-        self.deadline = deadline
-        self.size = len(command)
+        self.queued_at: float = queued_at
+        self.deadline: float = deadline
+        self.size: int = len(command)
         """What it takes of the producer's room."""
-        self.acked_at = 0.0
+        self.acked_at: float = 0.0
         self.error: Exception | None = None
         self.waiters = None
-        self.loose = False
+        self.loose: bool = False
         """Its command is a bare body, to go with others."""
         self.stamp: Stamp | None = None
         self.carrier: Parcel | None = None
         """The batch that has it."""
-        self.abandoned = False
+        self.abandoned: bool = False
         """Its caller was cancelled after it had been written."""
 
     @property
@@ -264,10 +264,12 @@ class Gathered(Parcel):
 
     __slots__ = ("members",)
 
+    command: bytes
+
     def __init__(self, topic: str, members: list[Publish]) -> None:
         super().__init__(topic, b"")
-        self.members = members
-        self.state = CHANGED
+        self.members: list[Publish] = members
+        self.state: int = CHANGED
         for member in members:
             member.carrier = self
 

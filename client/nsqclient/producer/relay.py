@@ -52,10 +52,10 @@ class Relayed:
     """A delivery on its way through middleware."""
 
     def __init__(self, outgoing: Outgoing) -> None:
-        self.topic = outgoing.topic
-        self.note = outgoing.note
+        self.topic: str = outgoing.topic
+        self.note: object = outgoing.note
         self.outgoing = outgoing
-        self.awaited = False
+        self.awaited: bool = False
         self.admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the message was taken, or can't be any more."""
         self.task: asyncio.Task[Receipt] | None = None

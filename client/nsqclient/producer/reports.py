@@ -32,7 +32,7 @@ class Ring:
     """The latest ``capacity`` reports. Where room is wanted, the oldest successes go first."""
 
     def __init__(self, capacity: int) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         """How many went before anybody had read them."""
         self._capacity = capacity
         self._good: deque[tuple[int, Report]] = deque()

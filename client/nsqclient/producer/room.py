@@ -12,8 +12,8 @@ class Room:
     """Places for ``max_items`` items and ``max_bytes`` bytes; a lone item may be larger."""
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
-        self.items = 0
-        self.bytes = 0
+        self.items: int = 0
+        self.bytes: int = 0
         self._max_items = max_items
         self._max_bytes = max_bytes
         self._waiting: OrderedDict[asyncio.Future[None], int] = OrderedDict()

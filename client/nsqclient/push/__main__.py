@@ -17,7 +17,7 @@ class Program:
     """The bridge as :func:`nsqcore.runner.run` wants it."""
 
     def __init__(self, options: Options) -> None:
-        self.failed = asyncio.Event()
+        self.failed: asyncio.Event = asyncio.Event()
         self._options = options
         self._bridge: Bridge | None = None
 

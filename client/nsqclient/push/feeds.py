@@ -80,7 +80,7 @@ class Feed:
     ) -> None:
         self.topic = topic
         self.channel = channel
-        self.desk = Desk(settings, counters)
+        self.desk: Desk = Desk(settings, counters)
         self.sessions: dict[Session, int] = {}
         """Who listens, and how many messages at a time each takes (work only)."""
         self.consumer: Consumer | None = None
@@ -196,7 +196,7 @@ class Fanout(Feed):
     ) -> None:
         """Without an ``audience`` those who have joined are meant."""
         super().__init__(topic, channel, source, settings, counters)
-        self.kind = "topic" if audience is None else "user"
+        self.kind: Kind = "topic" if audience is None else "user"
         self._audience: Audience = audience or (lambda payload, headers: self.sessions)
 
     def take(self, message: Answerable) -> None:
@@ -228,7 +228,7 @@ class Fanout(Feed):
 class Work(Feed):
     """Messages of a channel that all bridges share, each to one browser that has room."""
 
-    kind = "work"
+    kind: Kind = "work"
 
     def __init__(
         self, topic: str, channel: str, source: Source, settings: Settings, counters: Counters

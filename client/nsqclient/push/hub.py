@@ -40,7 +40,7 @@ class Hub:
     def __init__(self, source: Source, settings: Settings, counters: Counters) -> None:
         self.settings = settings
         self.counters = counters
-        self.channel = channel_name(settings.node)
+        self.channel: str = channel_name(settings.node)
         """From which this bridge receives what is for all bridges."""
         self.sessions: set[Session] = set()
         self.users: dict[str, dict[Session, None]] = {}

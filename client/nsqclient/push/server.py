@@ -65,14 +65,14 @@ class Bridge:
         demo: bool = False,
     ) -> None:
         """Nothing connects or listens here. Port 0 is a free one; ``tls`` makes it ``wss``."""
-        self.settings = settings or Settings()
-        self.counters = Counters()
-        self.hub = Hub(NsqSource(target, options), self.settings, self.counters)
+        self.settings: Settings = settings or Settings()
+        self.counters: Counters = Counters()
+        self.hub: Hub = Hub(NsqSource(target, options), self.settings, self.counters)
         self._sockets = Sockets(self.hub, auth)
         self._auth = auth
-        self.address = address
+        self.address: str = address
         """``host:port`` where browsers connect; from the start on with the real port."""
-        self.admin_address = admin_address
+        self.admin_address: str = admin_address
         """``host:port`` of health and metrics, likewise; empty when there is none."""
         self._listen = parse_host_port(address)
         self._listen_admin = parse_host_port(admin_address) if admin_address else None

@@ -58,25 +58,25 @@ class Delivery:
     )
 
     def __init__(self, feed: Feed, raw: Answerable, tail: str, now: float, hold: float) -> None:
-        self.feed = feed
-        self.raw = raw
+        self.feed: Feed = feed
+        self.raw: Answerable = raw
         """The message; it has to be finished or requeued."""
-        self.tail = tail
-        self.key = (raw.node, raw.id)
+        self.tail: str = tail
+        self.key: tuple[str, str] = (raw.node, raw.id)
         self.waiting: dict[Session, int] = {}
         """Who has not answered yet, and the number of the message there."""
         self.acked: list[int] = []
         """Sessions that have."""
-        self.failed = False
+        self.failed: bool = False
         """Somebody could not handle it, or did not answer."""
-        self.gone = False
+        self.gone: bool = False
         """Somebody left without an answer."""
         self.delay: float | None = None
         """The longest that somebody asked for."""
-        self.finished = False
+        self.finished: bool = False
         """nsqd was told that it is done, although answers are missing."""
-        self.deadline = 0.0
-        self.latest = now + hold
+        self.deadline: float = 0.0
+        self.latest: float = now + hold
         """The deadline can't be moved beyond this."""
 
 
@@ -92,17 +92,17 @@ class Session:
 
     def __init__(self, number: int, grant: Grant, settings: Settings, counters: Counters) -> None:
         self.number = number
-        self.user = grant.user
+        self.user: str = grant.user
         self.grant = grant
         self.outstanding: dict[int, Outstanding] = {}
-        self.outstanding_bytes = 0
+        self.outstanding_bytes: int = 0
         self.subscriptions: dict[tuple[str, str], Feed] = {}
         self.queue: deque[str] = deque()
-        self.news = asyncio.Event()
+        self.news: asyncio.Event = asyncio.Event()
         """Set when the queue has something."""
         self.closing: asyncio.Future[tuple[Close, str]] = asyncio.get_running_loop().create_future()
         """Why the connection is to be closed, once it is."""
-        self.timeouts = 0
+        self.timeouts: int = 0
         """Messages that timed out since the last answer."""
         self._settings = settings
         self._counters = counters

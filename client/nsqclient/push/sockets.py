@@ -49,7 +49,7 @@ class Sockets:
 
     def __init__(self, hub: Hub, auth: Authenticator) -> None:
         self.hub = hub
-        self.open = 0
+        self.open: int = 0
         """Connections, those without a token included."""
         self.draining = False
         self._auth = auth

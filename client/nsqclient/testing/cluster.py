@@ -55,14 +55,14 @@ class FakeCluster:
         """``poll_interval`` is how often clients ask the nsqlookupds."""
         if nodes < 0 or lookups < 0 or nodes + lookups == 0:
             raise ConfigError(f"a cluster of {nodes} nodes and {lookups} nsqlookupds makes no sense")
-        self.clock = Clock(frozen=frozen)
+        self.clock: Clock = Clock(frozen=frozen)
         self.nodes: list[FakeNode] = []
         self._options = replace(options or NodeOptions(), **settings)
         self._news = News()
         self._poll_interval = poll_interval
         for _ in range(nodes):
             self.add_node()
-        self.lookups = [FakeLookup(self.nodes, self._news.tell) for _ in range(lookups)]
+        self.lookups: list[FakeLookup] = [FakeLookup(self.nodes, self._news.tell) for _ in range(lookups)]
 
     async def __aenter__(self) -> Self:
         self.clock.start()

@@ -22,7 +22,7 @@ class FakeLookup:
     """
 
     def __init__(self, nodes: Sequence[FakeNode], happened: Callable[[], object]) -> None:
-        self.address = ""
+        self.address: str = ""
         """``127.0.0.1:port``; the port stays the same over :meth:`stop` and :meth:`start`."""
         self._nodes = nodes
         self._happened = happened

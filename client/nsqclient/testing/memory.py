@@ -24,14 +24,15 @@ class MemoryTransport(asyncio.Transport):
         self.name = name
         self.peer: MemoryTransport = self
         self.inbox: deque[bytes] = deque()
-        self.waiting = 0
+        self.waiting: int = 0
         """Bytes in the inbox."""
         self._ended = self._eof_told = False
         """Whether the peer sends no more; and whether our protocol knows."""
         self._reading = True
         self._due = False
         self._blocked = False
-        self._closing = self.lost = self._eof_sent = False
+        self.lost: bool = False
+        self._closing = self._eof_sent = False
         self._high, self._low = HIGH, HIGH // 4
 
     # ---- reading

@@ -28,12 +28,12 @@ class FakeNode:
         self.address = address
         """What clients connect to; nothing listens there."""
         self.options = options
-        self.up = True
-        self.faults = Faults()
-        self.queues = Queues(number, options, happened)
+        self.up: bool = True
+        self.faults: Faults = Faults()
+        self.queues: Queues = Queues(number, options, happened)
         self.sessions: list[Session] = []
         """Connections there are, oldest first."""
-        self.connections_made = 0
+        self.connections_made: int = 0
         self._happened = happened
         self._commands: list[str] = []
         self._published: dict[str, list[bytes]] = {}

@@ -42,12 +42,12 @@ class NsqdProcess:
 
     def __init__(self, program: Path | str, folder: Path, *flags: str) -> None:
         """``folder`` exists and becomes its data path; ``flags`` are added on its command line."""
-        self.program = str(program)
+        self.program: str = str(program)
         self.folder = folder
         self.flags: Sequence[str] = flags
-        self.tcp_address = "127.0.0.1:0"
+        self.tcp_address: str = "127.0.0.1:0"
         """``host:port`` for producers and consumers, once it runs."""
-        self.http_address = "127.0.0.1:0"
+        self.http_address: str = "127.0.0.1:0"
         """``host:port`` of its HTTP API, once it runs."""
         self._log: list[str] = []
         self._process: subprocess.Popen[str] | None = None

@@ -50,11 +50,11 @@ class FaultyProxy:
 
     def __init__(self, server: str) -> None:
         self.server = server
-        self.address = ""
+        self.address: str = ""
         """``127.0.0.1:port``; the port stays the same over :meth:`refuse` and :meth:`accept`."""
-        self.accepted = 0
+        self.accepted: int = 0
         """Connections made so far."""
-        self.passed = {"to_server": 0, "to_client": 0}
+        self.passed: dict[str, int] = {"to_server": 0, "to_client": 0}
         """Bytes that went through."""
         self._ways = {"to_server": _Way(), "to_client": _Way()}
         self._listener: asyncio.Server | None = None

@@ -30,13 +30,13 @@ class Entry:
     __slots__ = ("attempts", "body", "delay", "id", "timestamp")
 
     def __init__(self, message_id: str, body: bytes, timestamp: int, delay: float) -> None:
-        self.id = message_id
-        self.body = body
-        self.timestamp = timestamp
+        self.id: str = message_id
+        self.body: bytes = body
+        self.timestamp: int = timestamp
         """Unix nanoseconds of the publish."""
-        self.delay = delay
+        self.delay: float = delay
         """Seconds that it is kept back, from when it reaches a channel."""
-        self.attempts = 0
+        self.attempts: int = 0
 
     def copy(self) -> Entry:
         """For another channel."""
@@ -88,8 +88,10 @@ class Channel:
         self.deferred: dict[str, tuple[Entry, float]] = {}
         """With the times at which they are due."""
         self.consumers: list[Borrower] = []
-        self.requeued = self.timed_out = 0
-        """Messages that came back by REQ, and because their time ran out."""
+        self.requeued: int = 0
+        """Messages that came back by REQ."""
+        self.timed_out: int = 0
+        """Messages that came back because their time ran out."""
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._due: list[tuple[float, int, str]] = []
@@ -289,7 +291,7 @@ class Queues:
     def __init__(self, number: int, options: NodeOptions, changed: Callable[[], object]) -> None:
         """``number`` keeps the message IDs of several nsqds apart; ``changed`` is told when topics come and go."""
         self.topics: dict[str, Topic] = {}
-        self.chance = random.Random(number).random
+        self.chance: Callable[[], float] = random.Random(number).random
         self._first_id = (number + 1) << 48
         self._count = itertools.count(1)
         self._options = options

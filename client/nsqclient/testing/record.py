@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import overload
+from typing import ClassVar, overload
 
 
 class Commands(Sequence[str]):
@@ -33,7 +33,7 @@ class Commands(Sequence[str]):
             return NotImplemented
         return len(self) == len(other) and all(map(matches, self._texts, other))
 
-    __hash__ = None  # type: ignore[assignment]  # equality with patterns is not an equivalence
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # equality with patterns is not an equivalence
 
     def matching(self, *patterns: str) -> Commands:
         """Those that match one of the patterns."""

@@ -41,7 +41,7 @@ class Recorder:
     def __init__(self, nsqd: str) -> None:
         """``nsqd`` is ``host:port``."""
         self.nsqd = nsqd
-        self.address = ""
+        self.address: str = ""
         """``127.0.0.1:port``, for the client."""
         self._taps: list[_Tap] = []
         self._links: set[asyncio.Task[None]] = set()

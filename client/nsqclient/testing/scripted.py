@@ -30,7 +30,7 @@ from nsqcore.wire.frames import (
     encode_frame,
 )
 
-AGREEMENT = {
+AGREEMENT: dict[str, object] = {
     "max_rdy_count": 2500,
     "version": NSQ_VERSION,
     "max_msg_timeout": 900000,
@@ -54,7 +54,7 @@ class Link(asyncio.Protocol):
         self.nops = 0
         self.deaf = False
         """Reads on, and does nothing any more: what nsqd's clients see after a fatal error."""
-        self.gone = asyncio.Event()
+        self.gone: asyncio.Event = asyncio.Event()
         self._home = home
         self._head = b""
         self._decoder = CommandDecoder()
@@ -186,7 +186,7 @@ class ScriptedNsqd:
         """All connections ever made, oldest first."""
         self.bodies: list[bytes] = []
         """Of all messages that were published, as they came."""
-        self.news = News()
+        self.news: News = News()
         self.address = "nsqd.test:4150"
         self._scripts: defaultdict[str, deque[Reaction]] = defaultdict(deque)
         self._always: dict[str, Reaction] = {}

@@ -53,15 +53,15 @@ class Faults:
 
     def heal(self) -> None:
         """Nothing is wrong."""
-        self.paused = False
+        self.paused: bool = False
         """Nothing is read or said."""
-        self.unheard = ""
+        self.unheard: str = ""
         """Pattern of commands whose answers are made and lost; empty for none."""
-        self.delay = 0.0
+        self.delay: float = 0.0
         """Seconds by which everything it says is late."""
-        self.no_tls = False
+        self.no_tls: bool = False
         """TLS is not granted, whatever the options say."""
-        self.rate = 0.0
+        self.rate: float = 0.0
         """Bytes per second that it reads; 0 is any number."""
         self.refusals: list[tuple[str, str, int]] = []
         """Pattern of a command, text of the error, and how many times."""
@@ -105,7 +105,7 @@ class Session(asyncio.Protocol):
     """A connection, from the magic to its end."""
 
     def __init__(self, home: Home, handlers: Handlers) -> None:
-        self.agreement = Agreement()
+        self.agreement: Agreement = Agreement()
         self.in_flight = 0
         self.rdy = 0
         self.severed = False
@@ -124,12 +124,12 @@ class Session(asyncio.Protocol):
         self._ended = False
         self._unheard = False
         """The answer to the command under way is lost."""
-        self.layered = False
+        self.layered: bool = False
         self.closing = False
         self.secret: str | None = None
         self.topic: Topic | None = None
         self.channel: Channel | None = None
-        self.line = ""
+        self.line: str = ""
         """The command under way, as long as it was not noted."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._last_command = self._loop.time()
