@@ -93,7 +93,7 @@ async def test_it_identifies_itself_and_keeps_what_is_agreed() -> None:
 async def test_a_unix_socket_will_do(tmp_path: Path) -> None:
     async with FakeNsqd() as nsqd:
         path = str(tmp_path / "nsqd.sock")
-        server = await asyncio.start_unix_server(nsqd._serve, path)
+        server = await asyncio.get_running_loop().create_unix_server(lambda: Link(nsqd), path)
         connection = await open_connection(f"unix:{path}", OPTIONS)
         assert connection.alive
         await connection.end()

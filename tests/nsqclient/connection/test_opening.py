@@ -156,7 +156,7 @@ async def test_a_handshake_that_nobody_answers_is_given_up() -> None:
 async def test_a_nsqd_that_goes_in_the_handshake_is_a_failure_of_tls() -> None:
     def agree_and_go(link: Link) -> None:
         link.send(RESPONSE, json.dumps({**AGREEMENT, "tls_v1": True}).encode())
-        link._writer.close()
+        link.close()
 
     async with FakeNsqd() as nsqd:
         nsqd.script("IDENTIFY", agree_and_go)
