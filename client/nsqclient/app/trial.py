@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from nsqclient.app.calls import Watch
 from nsqclient.app.handler import Handler
@@ -91,7 +91,11 @@ class Trial:
         await self.cluster.wait_until_idle(timeout)
         self._calls.raise_errors()
 
-    def published(self, topic: str, as_type: type[T] = bytes) -> list[T]:  # type: ignore[assignment]
+    @overload
+    def published(self, topic: str) -> list[bytes]: ...
+    @overload
+    def published(self, topic: str, as_type: type[T]) -> list[T]: ...
+    def published(self, topic: str, as_type: type[Any] = bytes) -> list[Any]:
         """What was published to ``topic`` since the cluster began, decoded; node by node, oldest first."""
         bodies = (unwrap(body) for body in self.cluster.published(topic))
         return [
