@@ -126,7 +126,7 @@ async def test_a_message_whose_handler_never_answers_is_caught_before_the_handle
         await producer.publish("t", b"killer")
     async with Consumer("t", "c", target, options=options, drain=0, max_in_flight=1) as doomed:
         assert (await doomed.get(timeout=10)).attempts == 1
-        for subscription in doomed._reception.nodes.members.values():
+        for subscription in doomed._reception.members.by_node.values():
             assert subscription._connection is not None
             subscription._connection.abort(ConnectionError("the process died"))  # type: ignore[arg-type]
     failures = Failures(attempts=1, dead_letter="t.dead")

@@ -137,6 +137,7 @@ class Consumer:
             pace=reconnect or FullJitter(),
             chance=chance,
         )
+        self._take = self._reception.handout.take
         self._hands = Hands(self._reception, tuple(around))
 
     # ---- receiving
@@ -145,7 +146,7 @@ class Consumer:
         return self
 
     async def __anext__(self) -> Message:
-        message = await self._reception.take()
+        message = await self._take()
         if message is None:
             if self._reception.life.failed:
                 raise self._reception.life.closed()
@@ -158,7 +159,7 @@ class Consumer:
         A call that is cancelled or times out takes nothing: the message stays first in line.
         """
         async with asyncio.timeout(None if timeout is None else to_seconds(timeout)):
-            message = await self._reception.take()
+            message = await self._take()
         if message is None:
             raise self._reception.life.closed()
         return message
@@ -238,7 +239,7 @@ class Consumer:
         """
         check_rate(per_second)
         self._reception.life.check_open()
-        self._reception.set_rate(per_second)
+        self._reception.handout.set_rate(per_second)
 
     @property
     def is_starved(self) -> bool:
@@ -247,12 +248,12 @@ class Consumer:
         More messages in flight, or faster handlers, would help. One who gathers messages should go on with those
         he has.
         """
-        return self._reception.is_starved
+        return self._reception.members.is_starved
 
     def connect(self, node: str) -> None:
         """Receives from that nsqd as well (``host:port``), until :meth:`disconnect`; raises Closed."""
         self._reception.life.check_open()
-        self._reception.connect(node)
+        self._reception.members.connect(node)
 
     async def disconnect(self, node: str, drain: Seconds | None = None) -> None:
         """Receives no more from that nsqd, whatever nsqlookupds say, until :meth:`connect`.
@@ -261,7 +262,8 @@ class Consumer:
         to ``drain`` seconds, and handed back then. Raises Closed.
         """
         self._reception.life.check_open()
-        await self._reception.disconnect(node, self._drain if drain is None else to_seconds(drain))
+        seconds = self._drain if drain is None else to_seconds(drain)
+        await self._reception.members.disconnect(node, seconds)
 
     def health(self) -> Health:
         """How it stands, for liveness and readiness probes; needs no I/O."""
@@ -275,17 +277,17 @@ class Consumer:
     @property
     def stats(self) -> ConsumerStats:
         """Counts, as of now."""
-        reception, counts = self._reception, self._reception.counts
-        subscriptions = reception.nodes.members.values()
+        reception, counts = self._reception, self._reception.members.counts
+        subscriptions = reception.members.by_node.values()
         return ConsumerStats(
             counts.received,
             counts.finished,
             counts.requeued,
-            reception.given_up,
+            reception.admission.give_up.count,
             counts.lost,
             counts.broken,
             sum(len(subscription.held) for subscription in subscriptions),
-            len(reception.intake.messages),
+            reception.intake.buffered(),
             sum(subscription.connected for subscription in subscriptions),
             reception.flow.level,
             reception.admission.give_up.expired,

@@ -26,7 +26,7 @@ class Hands:
         reception = self._reception
         return Crew(
             reception.workers,
-            reception.take,
+            reception.handout.take,
             self._kind(),
             handler,
             concurrency,
@@ -43,7 +43,7 @@ class Hands:
         timeout: Seconds | None,
     ) -> Crew[MessageBatch]:
         """For batches; middleware, which is for messages, is not asked. Raises ConfigError."""
-        collector = Collector(self._reception, max_messages, linger)
+        collector = Collector(self._reception.handout, max_messages, linger)
         kind = Batches(self._kind())
         return Crew(
             self._reception.workers,
@@ -58,7 +58,7 @@ class Hands:
     def batches(self, max_messages: int, linger: Seconds) -> BatchIterator:
         """To be iterated over. Raises ConfigError."""
         life = self._reception.life
-        collector = Collector(self._reception, max_messages, linger)
+        collector = Collector(self._reception.handout, max_messages, linger)
         return BatchIterator(collector, lambda: life.closed() if life.failed else None)
 
     def set_concurrency(self, count: int) -> None:

@@ -22,6 +22,10 @@ class Intake:
         """Nothing comes any more."""
         self._waiters: deque[asyncio.Future[None]] = deque()
 
+    def buffered(self) -> int:
+        """How many messages there are."""
+        return len(self.messages)
+
     def add(self, batch: list[Message]) -> None:
         """They came."""
         self.messages.extend(batch)

@@ -415,7 +415,7 @@ async def test_a_subscription_that_dies_is_reported_and_the_others_go_on(
     app.on("t", channel="other")(_nothing)
     async with app:
         waiting = asyncio.create_task(app.wait())
-        app.consumers["t", "c"]._reception._fail(MemoryError("a part died"))
+        app.consumers["t", "c"]._reception.fail(MemoryError("a part died"))
         with pytest.raises(Closed, match="a part died") as died:
             await waiting
         assert died.value.__notes__ == [f"subscription {app.routes[0]}"]

@@ -418,7 +418,7 @@ async def test_a_part_that_dies_fails_the_consumer(
 
         running = asyncio.create_task(consumer.run(handler))
         await asyncio.sleep(0)
-        consumer._reception._fail(cause)
+        consumer._reception.fail(cause)
         for task in (waiting, iterating, running):
             with pytest.raises(Closed, match="consumer failed") as caught:
                 await task

@@ -140,7 +140,7 @@ async def test_a_node_is_left_in_order_and_stays_left() -> None:
             assert nsqd.commands[-1] == f"FIN {held}"
             assert consumer.stats.connections == 1
             await other.until(lambda: other.commands[-1] == "RDY 4")
-            consumer._reception._found(frozenset([nsqd.address]), True)
+            consumer._reception.members.found(frozenset([nsqd.address]), True)
             assert consumer.stats.connections == 1
             assert len(nsqd.links) == 1
             await consumer.disconnect("127.0.0.1:1")
