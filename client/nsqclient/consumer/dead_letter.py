@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
-from nsqclient.consumer.message import Message
+from nsqclient.consumer.message import Message, message_facts
 from nsqclient.content.envelope import wrap
 from nsqclient.content.propagation import DEADLINE_MS
 from nsqclient.errors import EnvelopeError, MessageTooLarge
@@ -55,6 +55,7 @@ class DeadLetters:
             why,
             message.attempts,
             error,
+            extra=message_facts(message),
         )
 
     async def _with_headers(
@@ -65,7 +66,12 @@ class DeadLetters:
         try:
             await producer.publish(self.topic, message.body, headers=headers, key=message.key)
         except (MessageTooLarge, EnvelopeError) as e:
-            log.warning("message %s is a dead letter without new headers: %s", message.id, e)
+            log.warning(
+                "message %s is a dead letter without new headers: %s",
+                message.id,
+                e,
+                extra=message_facts(message),
+            )
             return False
         return True
 

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from typing import cast
 
-from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message, Source, State
+from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message, Source, State, message_facts
 from nsqclient.dedup.store import CLAIMED, Claim, Store
 from nsqclient.durations import Seconds, to_seconds, within
 from nsqclient.tasks import Tasks
@@ -112,7 +112,12 @@ class Claims:
         try:
             key = f"{message.topic}/{message.channel}/{message.key or self._key(message)}"
         except Exception as e:
-            log.error("the dedup key of message %s can't be told", message.id, exc_info=e)
+            log.error(
+                "the dedup key of message %s can't be told",
+                message.id,
+                exc_info=e,
+                extra=message_facts(message),
+            )
             message.settle(e)
             return False
         owner = f"{self._owner}-{next(self._numbers)}"
@@ -170,7 +175,12 @@ class Claims:
 
     def _store_failed(self, message: Message, key: str, owner: str, error: Exception) -> None:
         self.counts.store_failures += 1
-        log.error("the dedup store failed, message %s is requeued unhandled", message.id, exc_info=error)
+        log.error(
+            "the dedup store failed, message %s is requeued unhandled",
+            message.id,
+            exc_info=error,
+            extra=message_facts(message),
+        )
         self._tell(partial(self._store.release, key, owner), key)  # it may have been claimed all the same
         self._excuse(message)
         if message.state is HELD:
@@ -204,7 +214,12 @@ class Claims:
                     log.warning("the dedup store failed, claims are not renewed: %r", e)
                     break
                 if claim.state != "claimed":
-                    log.warning("key %s is %s elsewhere while it is worked on here", claimed.key, claim.state)
+                    log.warning(
+                        "key %s is %s elsewhere while it is worked on here",
+                        claimed.key,
+                        claim.state,
+                        extra=message_facts(claimed.message),
+                    )
 
 
 class Claimed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from typing import Protocol
 
 from nsqclient.consumer import ready
@@ -57,7 +57,9 @@ class Flow:
         chance: Chance,
         failed: Callable[[Exception], None],
         buffered: Callable[[], int],
+        where: Mapping[str, str],
     ) -> None:
+        """``where`` is what log records say of the consumer."""
         self.alert: bool = False
         """Whether :meth:`answered` must hear of every answer. Mostly it need not, and a call per message
         is saved."""
@@ -80,6 +82,7 @@ class Flow:
         self._chance = chance
         self._failed = failed
         self._buffered = buffered
+        self._where = where
         self._lanes: list[Lane] = []
         self._stopped = False
         self._short = False
@@ -263,13 +266,20 @@ class Flow:
     def _take(self, key: str | None, step: Step) -> None:
         level = self._levels[key]
         of_node = "" if key is None else f" of {key}"
+        where = self._where if key is None else {**self._where, "node": key}
         if step.pause is None:
             del self._levels[key]
-            log.info("handlers do well again, back-off%s ends", of_node)
+            log.info("handlers do well again, back-off%s ends", of_node, extra=where)
             if self._events.wanted:
                 self._events.emit(BackoffLeft(key))
         else:
-            log.info("handlers fail, back-off level %d%s: pausing %.3f s", level.level, of_node, step.pause)
+            log.info(
+                "handlers fail, back-off level %d%s: pausing %.3f s",
+                level.level,
+                of_node,
+                step.pause,
+                extra=where,
+            )
             self._pauses[key] = asyncio.get_running_loop().call_later(
                 step.pause, self._guarded, lambda: self._pause_ended(key)
             )

@@ -11,7 +11,7 @@ from nsqclient.consumer.backoff import Signal
 from nsqclient.consumer.dead_letter import DeadLetters, Why
 from nsqclient.consumer.events import Events, Expired, GaveUp
 from nsqclient.consumer.failures import Failures, GiveUpHook
-from nsqclient.consumer.message import FINISHED, LOST, Message
+from nsqclient.consumer.message import FINISHED, LOST, Message, message_facts
 from nsqclient.content.scope import NOWHERE, surroundings
 from nsqclient.errors import DeadLetter
 from nsqclient.tasks import Tasks
@@ -153,17 +153,6 @@ class GiveUp:
 
     def _broke(self, error: BaseException) -> None:
         log.error("giving up a message failed, it is requeued", exc_info=error)
-
-
-def message_facts(message: Message) -> dict[str, object]:
-    """What a log record says about a message."""
-    return {
-        "topic": message.topic,
-        "channel": message.channel,
-        "node": message.node,
-        "message_id": message.id,
-        "attempts": message.attempts,
-    }
 
 
 def detached_context() -> Context:

@@ -9,8 +9,8 @@ from math import inf
 
 from nsqclient.consumer.batches import MessageBatch
 from nsqclient.consumer.enveloped import EnvelopedMessage
-from nsqclient.consumer.giveup import GiveUp, message_facts
-from nsqclient.consumer.message import HELD, Message
+from nsqclient.consumer.giveup import GiveUp
+from nsqclient.consumer.message import HELD, Message, message_facts
 from nsqclient.consumer.thread_message import ThreadMessage
 from nsqclient.content.propagation import handling_context
 from nsqclient.content.scope import NOWHERE, surroundings

@@ -332,7 +332,17 @@ class _Contain(AbstractAsyncContextManager[Message, bool]):
     ) -> bool:
         message = self._message
         if isinstance(error, Exception) and not isinstance(error, Control):
-            where = {"topic": message.topic, "channel": message.channel, "node": message.node}
-            log.error("handling message %s failed", message.id, exc_info=error, extra=where)
+            log.error("handling message %s failed", message.id, exc_info=error, extra=message_facts(message))
         message.settle(error)
         return isinstance(error, Exception)
+
+
+def message_facts(message: Message) -> dict[str, object]:
+    """What a log record says about a message."""
+    return {
+        "topic": message.topic,
+        "channel": message.channel,
+        "node": message.node,
+        "message_id": message.id,
+        "attempts": message.attempts,
+    }

@@ -76,6 +76,7 @@ class Reception:
             chance,
             self.fail,
             self.intake.buffered,
+            {"topic": topic, "channel": channel},
         )
         self.admission: Admission = Admission(
             failures,

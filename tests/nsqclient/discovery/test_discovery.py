@@ -13,6 +13,7 @@ import pytest
 from nsqclient import ConfigError, FoundNode, Lookup, Tls
 from nsqclient.discovery import discovery as discovery_module
 from nsqclient.discovery.discovery import Discovery
+from nsqclient.testing import Clock
 from tests.support.fake_lookupd import FakeLookupd
 from tests.support.tls import Authority
 
@@ -178,6 +179,21 @@ async def test_polls_repeat_and_can_be_hastened(monkeypatch: pytest.MonkeyPatch)
         await it.polled()
         it.discovery.poll_soon()
         await lookupd.asked(2)
+
+
+async def test_polls_come_at_random_times_before_their_interval_is_over() -> None:
+    for chance, interval in ((0.0, 100.0), (1.0, 70.0), (0.5, 85.0)):
+        async with FakeLookupd() as lookupd, Clock() as clock:
+            lookupd.topics = {"t": ["a:1"]}
+            it = Discovery(Lookup(lookupd.url, poll_interval=100), "t", lambda *_: None, lambda: chance)  # noqa: B023
+            polls = asyncio.create_task(it.run())
+            await lookupd.asked(1)
+            await clock.advance(interval - 0.5)
+            assert len(lookupd.requests) == 1
+            await clock.advance(1)
+            assert len(lookupd.requests) == 2
+            polls.cancel()
+            await asyncio.wait([polls])
 
 
 async def test_hastened_polls_keep_a_distance(monkeypatch: pytest.MonkeyPatch) -> None:
