@@ -7,6 +7,9 @@ BURST = 0.05
 AHEAD = 1.0
 """Seconds' worth of messages that may wait here for their turn. More would be kept from other consumers, and
 their time would run out."""
+TICK = 0.0005
+"""Seconds that are not worth waiting for: timers may be early by the resolution of their clock, and a wait
+for what is left then would keep the loop busy. What is handed out early is made up for by the next."""
 
 
 class Rate:
@@ -21,7 +24,8 @@ class Rate:
     def wait(self, now: float) -> float:
         """Seconds until one may be handed out."""
         self._fill(now)
-        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self.per_second
+        wait = (1 - self._tokens) / self.per_second
+        return wait if wait > TICK else 0.0
 
     def spend(self, now: float) -> None:
         """One is handed out."""

@@ -51,8 +51,10 @@ class Watch:
         self._timer = asyncio.get_running_loop().call_at(when, self._due)
 
     def _due(self) -> None:
+        now = max(
+            asyncio.get_running_loop().time(), self._at
+        )  # timers may be early by the clock's resolution
         self._timer, self._at = None, inf
-        now = asyncio.get_running_loop().time()
         following = inf
         for work in self._work():
             if work.until() <= now:

@@ -201,6 +201,7 @@ class Dispatch:
             self.counts.not_sent += 1
             raise
         except asyncio.CancelledError as e:
+            self.counts.not_sent += 1
             e.add_note("the publish was not sent")
             raise
         if not self.accepting or self._life.failed:  # it was closed between the place and our turn

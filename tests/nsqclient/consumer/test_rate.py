@@ -29,3 +29,12 @@ def test_about_a_second_of_messages_may_wait() -> None:
     slow.spend(0.0)
     assert slow.ahead(0.0) == 0
     assert slow.ahead(9.1) == 1
+
+
+def test_a_timer_that_is_a_little_early_is_in_time_and_nothing_is_gained_by_it() -> None:
+    rate = Rate(10, 0.0)
+    rate.spend(0.0)
+    assert rate.wait(0.0) == pytest.approx(0.1)
+    assert rate.wait(0.1 - 1e-6) == 0
+    rate.spend(0.1 - 1e-6)
+    assert 0.1 - 1e-6 + rate.wait(0.1 - 1e-6) == pytest.approx(0.2, abs=1e-9)

@@ -4,6 +4,7 @@ import asyncio
 from math import inf
 
 from nsqclient.consumer.watch import Watch
+from nsqclient.testing.clock import RESOLUTION, Clock
 
 
 class Job:
@@ -57,6 +58,15 @@ async def test_a_timer_set_for_work_that_is_done_serves_the_next() -> None:
     watch.look(following.until())
     await asyncio.sleep(0.05)
     assert (len(done.exceeded), len(following.exceeded)) == (0, 1)
+
+
+async def test_a_timer_that_is_a_little_early_is_in_time() -> None:
+    async with Clock() as clock:
+        job = Job(clock.time() + 1)
+        watch = Watch(lambda: [job])
+        watch.look(job.until())
+        await clock.advance(1 - RESOLUTION / 2)
+        assert len(job.exceeded) == 1
 
 
 async def test_nothing_is_told_once_it_is_stopped() -> None:
