@@ -137,6 +137,7 @@ class Consumer:
             pace=reconnect or FullJitter(),
             chance=chance,
         )
+        self._take_now = self._reception.handout.take_now
         self._take = self._reception.handout.take
         self._hands = Hands(self._reception, tuple(around))
 
@@ -146,7 +147,9 @@ class Consumer:
         return self
 
     async def __anext__(self) -> Message:
-        message = await self._take()
+        message = self._take_now()
+        if message is None:
+            message = await self._take()
         if message is None:
             if self._reception.life.failed:
                 raise self._reception.life.closed()

@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections import OrderedDict
 from contextvars import Context, copy_context
+from math import inf
 
 from nsqclient.consumer.backoff import Signal
 from nsqclient.consumer.dead_letter import DeadLetters, Why
@@ -30,6 +31,8 @@ class GiveUp:
         self.count: int = 0
         self.expired: int = 0
         self._attempts = rules.attempts
+        self.suspicious: float = rules.attempts or inf
+        """Only a message of more deliveries than that can be :meth:`overdue`."""
         self._hook: GiveUpHook | None = rules.hook
         self._expired_are_letters = rules.expiry == "dead_letter"
         self._letters = letters

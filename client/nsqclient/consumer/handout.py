@@ -38,9 +38,23 @@ class HandOut:
         self._intake = intake
         self._flow = flow
         self._admission = admission
-        self._overdue = admission.give_up.overdue
+        self._give_up = admission.give_up
         self._turn_ends = 0.0
         self._rate_timer: asyncio.TimerHandle | None = None
+
+    def take_now(self) -> Message | None:
+        """The next message, where that is plain: it is there, and there is nothing to think of. Else None."""
+        messages = self._intake.messages
+        if not messages or self._flow.rate is not None or self._admission.needed:
+            return None
+        message, now = messages[0], asyncio.get_running_loop().time()
+        if (
+            now > self._turn_ends
+            or now - message.renewed_at > message.source.lease
+            or message.attempts > self._give_up.suspicious
+        ):
+            return None
+        return messages.popleft()
 
     async def take(self) -> Message | None:
         """The next message that is worth handing out; None when nothing comes any more.
@@ -61,7 +75,7 @@ class HandOut:
                     message.source.expire(message)
                 elif self._admission.needed and not await self._admit(message):
                     continue
-                elif not self._overdue(message):
+                elif not self._give_up.overdue(message):
                     if self._flow.rate is not None:
                         self._handed_out(self._flow.rate)
                     return message
@@ -70,6 +84,7 @@ class HandOut:
             if self._life.phase == "new":
                 raise self._life.closed()
             await self._intake.wait()
+            self._turn_ends = clock() + TURN
 
     def put_back(self, messages: list[Message]) -> None:
         """These were taken and are not handed out: they come first again."""

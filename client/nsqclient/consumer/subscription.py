@@ -126,6 +126,8 @@ class Subscription:
         """Why the last attempt failed; None while it is connected."""
         self._connection: Connection | None = None
         self._home = home
+        self._flow = home.flow
+        self._counts = home.counts
         self._make: type[Message] = EnvelopedMessage if headers else Message
         self._options = options
         self._requeue = requeue
@@ -220,9 +222,18 @@ class Subscription:
 
     def finished(self, id_bytes: bytes) -> None:
         """The message is done."""
-        self._answer(id_bytes, Signal.RESUME)
-        self._home.counts.finished += 1
-        self._send(commands.encode_fin(id_bytes))
+        held, flow = self.held, self._flow  # all in one piece: it is done for each message
+        del held[id_bytes]
+        if flow.alert:
+            flow.answered(self, Signal.RESUME)
+        if self.stopping:
+            self._home.settled()
+        self._counts.finished += 1
+        assert self._connection is not None
+        if held:
+            self._connection.send(b"FIN %b\n" % id_bytes)
+        else:
+            self._connection.send_now(b"FIN %b\n" % id_bytes)
 
     def requeue(self, message: Message, delay: Seconds | None) -> None:
         """The message is to come again, and nothing is wrong."""
@@ -284,8 +295,12 @@ class Subscription:
             self._home.settled()
 
     def _send(self, command: bytes) -> None:
+        """The answer to the last message that is held leaves at once: nothing will come to go along with it."""
         assert self._connection is not None  # else the message would be lost
-        self._connection.send(command)
+        if self.held:
+            self._connection.send(command)
+        else:
+            self._connection.send_now(command)
 
     # ---- called by the connection
 
@@ -293,22 +308,23 @@ class Subscription:
         """Message frames."""
         now = asyncio.get_running_loop().time()
         held, make = self.held, self._make
-        batch: list[Message] = []
-        replaced: list[Message] = []
         try:
-            for data in payloads:
-                message = make(self, data, now)
-                if message.id_bytes in held:
-                    replaced.append(held[message.id_bytes])
-                held[message.id_bytes] = message
-                batch.append(message)
+            batch = [make(self, data, now) for data in payloads]
         except struct.error:
             self._abort("a message is shorter than its head")
             return
-        if replaced:  # their time ran out, and nsqd sent them here once more
+        came = {message.id_bytes: message for message in batch}
+        if len(came) == len(batch) and held.keys().isdisjoint(came.keys()):
+            held.update(came)
+        else:  # the time of some ran out, and nsqd sent them here once more
+            replaced: list[Message] = []
+            for message in batch:
+                if message.id_bytes in held:
+                    replaced.append(held[message.id_bytes])
+                held[message.id_bytes] = message
             self._take_back(replaced, "redelivered")
             batch = [message for message in batch if message.state is HELD]
-        self._home.counts.received += len(payloads)
+        self._counts.received += len(payloads)
         if make is EnvelopedMessage:
             batch = [message for message in batch if self._is_readable(message)]
         self._home.received(self, batch)

@@ -4,8 +4,42 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from nsqclient.connection.connection import Connection
 from tests.nsqclient.consumers import OPENING, QUICK, make
 from tests.support.fake_nsqd import FakeNsqd
+
+
+async def test_answers_leave_together_and_at_once_when_no_message_is_left_to_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pieces: list[int] = []
+    flush = Connection.flush
+
+    def recorded(connection: Connection) -> None:
+        if connection._out:
+            pieces.append(len(connection._out))
+        flush(connection)
+
+    async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=5) as consumer:
+        await nsqd.expect(*OPENING, "RDY 5")
+        monkeypatch.setattr(Connection, "flush", recorded)
+        ids = [nsqd.message() for _ in range(3)]
+        messages = [await consumer.get(timeout=5) for _ in ids]
+        messages[0].finish()
+        messages[1].requeue(0, backoff=False)
+        assert pieces == []
+        messages[2].finish()
+        assert pieces == [3]
+        await nsqd.expect(f"FIN {ids[0]}", f"REQ {ids[1]} 0", f"FIN {ids[2]}")
+        ids = [nsqd.message() for _ in range(2)]
+        messages = [await consumer.get(timeout=5) for _ in ids]
+        messages[0].finish()
+        await nsqd.expect(f"FIN {ids[0]}")
+        assert pieces == [3, 1], "one that others could join leaves once the turn is over"
+        messages[1].requeue(0, backoff=False)
+        assert pieces == [3, 1, 1]
 
 
 async def test_a_message_delivered_once_more_replaces_the_one_held() -> None:
