@@ -129,7 +129,7 @@ class PublishError(NsqError):
 
 
 class _FixedOutcome(PublishError):
-    fixed: ClassVar[Outcome]
+    _fixed: ClassVar[Outcome]
 
     def __init__(
         self,
@@ -140,19 +140,19 @@ class _FixedOutcome(PublishError):
         attempts: int = 0,
         acked_nodes: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(text, self.fixed, code=code, node=node, attempts=attempts, acked_nodes=acked_nodes)
+        super().__init__(text, self._fixed, code=code, node=node, attempts=attempts, acked_nodes=acked_nodes)
 
 
 class PublishRejected(_FixedOutcome):
     """nsqd refused the message and has not stored it."""
 
-    fixed: ClassVar[Outcome] = "rejected"
+    _fixed: ClassVar[Outcome] = "rejected"
 
 
 class PublishNotSent(_FixedOutcome):
     """No byte of the message was taken by a nsqd: sending it again can't duplicate it."""
 
-    fixed: ClassVar[Outcome] = "not_sent"
+    _fixed: ClassVar[Outcome] = "not_sent"
 
 
 class Backlogged(PublishNotSent):
@@ -166,7 +166,7 @@ class NoNodes(PublishNotSent):
 class PublishUnknown(_FixedOutcome):
     """The message was sent and its answer lost, or nsqd failed half way: it may be stored or not."""
 
-    fixed: ClassVar[Outcome] = "unknown"
+    _fixed: ClassVar[Outcome] = "unknown"
 
 
 class PublishTimeout(PublishError, TimeoutError):

@@ -19,7 +19,9 @@ class FullJitter:
     """
 
     base: Seconds = 0.1
+    """The longest that the first pause can be; seconds."""
     cap: Seconds = 30.0
+    """The longest that any can be; seconds."""
 
     def __post_init__(self) -> None:
         within("cap", self.cap, within("base", self.base, 0.001))

@@ -48,6 +48,7 @@ class Tls:
     verify: bool = True
     """Whether the server's certificate and its name are verified. Without it anybody may be the server."""
     min_version: Literal["1.2", "1.3"] = "1.2"
+    """The least version of TLS that will do."""
     _built: _Built = field(default_factory=_Built, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -39,3 +39,4 @@ class AppHealth:
     ready: bool
     """It is open, nothing has died, and every subscription is connected to a nsqd."""
     subscriptions: tuple[SubscriptionHealth, ...]
+    """How each of them is doing."""

@@ -22,7 +22,9 @@ class BatchOf:
     """
 
     max_messages: int
+    """The most of one call."""
     linger: Seconds = 1.0
+    """Seconds from the first message on."""
 
     def __post_init__(self) -> None:
         within("max_messages", self.max_messages, 1)

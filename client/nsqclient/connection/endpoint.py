@@ -36,7 +36,9 @@ class Endpoint:
     """A target and the options for its connections; accepted wherever a target is, in place of both."""
 
     target: Nsqd | Lookup
+    """What to connect to."""
     options: ConnectionOptions
+    """How."""
 
     def with_options(self, **changes: Any) -> Endpoint:
         """The same with some options changed, by their names in :class:`ConnectionOptions`."""

@@ -21,7 +21,9 @@ class Topology:
     """Where a program runs: nsqds with the topology experiment prefer consumers of their own zone and region."""
 
     region: str = ""
+    """As the nsqds are told theirs (``--topology-region``); empty: not said."""
     zone: str = ""
+    """Likewise (``--topology-zone``)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +68,7 @@ class ConnectionOptions:
     write_timeout: Seconds = 10.0
     """A connection on which nsqd takes no byte for so long, while some wait to be sent, is given up."""
     limits: Limits = field(default_factory=Limits)
+    """What the nsqds accept, so that too much is refused here."""
 
     def __post_init__(self) -> None:
         if self.local_addr is not None:

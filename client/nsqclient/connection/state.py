@@ -95,17 +95,25 @@ class Agreement:
     """What nsqd answered to IDENTIFY; seconds, counts."""
 
     version: str = ""
+    """Of nsqd, as ``1.3.0``."""
     max_rdy_count: int = 2500
+    """The most messages that it lets one consumer have under way."""
     msg_timeout: float = 60.0
     """How long a message may stay unanswered."""
     max_msg_timeout: float = 900.0
     """How long at most, with TOUCH."""
     auth_required: bool = False
+    """Whether it wants a secret."""
     tls: bool = False
+    """Whether the connection is encrypted."""
     snappy: bool = False
+    """Whether it is compressed so."""
     deflate: bool = False
+    """Whether it is compressed so."""
     deflate_level: int = 6
+    """From 1 (fast) to 9 (small)."""
     sample_rate: int = 0
+    """The percentage of messages that is received; 0 is all of them."""
     max_msg_size: int | None = None
     """Bytes; None where nsqd does not announce it, as the original does not."""
 

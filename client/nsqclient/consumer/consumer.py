@@ -38,9 +38,13 @@ class ConsumerStats(NamedTuple):
     """Counts since the consumer was made; and what is so now."""
 
     received: int
+    """Deliveries, several of one message included."""
     finished: int
+    """Messages answered with FIN, without those given up."""
     requeued: int
+    """Messages answered with REQ."""
     given_up: int
+    """Messages that had their last attempt, or were declared dead."""
     lost: int
     """Messages that nsqd took back: their connection ended, or their time ran out."""
     broken: int
@@ -50,7 +54,9 @@ class ConsumerStats(NamedTuple):
     buffered: int
     """Of these, not handed out yet."""
     connections: int
+    """Nsqds that are subscribed to."""
     backoff_level: int
+    """0 while all is well; of several nsqds, the highest."""
     expired: int = 0
     """Messages that came after their senders' deadlines, or were worked on beyond them."""
     dead_letters: int = 0

@@ -48,10 +48,12 @@ class Dedup:
     """
 
     store: Store
+    """Remembers the keys: a MemoryStore, a RedisStore, or one of your own."""
     _: KW_ONLY
     window: Seconds = 600.0
     """Seconds that a key is remembered after its message was finished."""
     key: Key | None = None
+    """Tells a message's key where no header does; None is :func:`by_message_id`."""
     claim_timeout: Seconds = 60.0
     """Seconds that the claim of a process that died holds; claims of work under way are renewed."""
     store_timeout: Seconds = 5.0
@@ -72,6 +74,7 @@ class DedupCounts:
     waiting: int = 0
     """Times that a duplicate was requeued, as its key was being worked on."""
     store_failures: int = 0
+    """Times that the store failed or did not answer."""
 
 
 class Claims:

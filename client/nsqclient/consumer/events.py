@@ -28,6 +28,7 @@ class NodeUp(ConsumerEvent):
     """A nsqd is connected; :class:`Subscribed` follows, or :class:`NodeDown`."""
 
     node: str
+    """Its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class NodeDown(ConsumerEvent):
     """A connection ended, or could not be made, or the subscription was refused. It is tried again."""
 
     node: str
+    """Its address."""
     error: Exception
     """A ConnectError, or SubscribeRefused."""
 
@@ -44,7 +46,9 @@ class LookupFailed(ConsumerEvent):
     """A nsqlookupd did not answer as it should; said once until it does."""
 
     url: str
+    """Which one."""
     reason: str
+    """For people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Subscribed(ConsumerEvent):
     """A nsqd accepted the subscription."""
 
     node: str
+    """Its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class BackoffEntered(ConsumerEvent):
     """A pause of the back-off began."""
 
     level: int
+    """1 after the first failure; each failure adds one, each success takes one off."""
     wait: float
     """Seconds."""
     node: str | None
@@ -70,6 +76,7 @@ class BackoffLeft(ConsumerEvent):
     """The back-off is over."""
 
     node: str | None
+    """The nsqd that is asked again; None for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,9 @@ class RdyChanged(ConsumerEvent):
     """A nsqd was told how many messages it may have under way."""
 
     node: str
+    """Its address."""
     count: int
+    """So many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +94,11 @@ class GaveUp(ConsumerEvent):
     """A message had its last attempt, or was declared dead."""
 
     node: str
+    """The nsqd that sent it."""
     message_id: str
+    """16 hexadecimal digits."""
     attempts: int
+    """Its deliveries."""
     error: BaseException | None
     """What it failed with last, if that is known."""
 
@@ -96,7 +108,9 @@ class LeaseLost(ConsumerEvent):
     """nsqd delivers a message again although it was, or is being, worked on here."""
 
     node: str
+    """The nsqd that sent it."""
     message_id: str
+    """16 hexadecimal digits."""
     reason: Reason
     """``refused``: nsqd did not take an answer, as the message's time had run out. ``redelivered``: it came
     here once more. ``expired``: it waited here for too long to be handed out. ``disconnected``: its
@@ -108,8 +122,11 @@ class Duplicate(ConsumerEvent):
     """A message was finished without being handed out: its key was worked on before."""
 
     node: str
+    """The nsqd that sent it."""
     message_id: str
+    """16 hexadecimal digits."""
     key: str
+    """What the store knew it by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +134,9 @@ class Expired(ConsumerEvent):
     """A message came after the deadline that its sender set."""
 
     node: str
+    """The nsqd that sent it."""
     message_id: str
+    """16 hexadecimal digits."""
     late: float
     """Seconds."""
 
@@ -127,6 +146,7 @@ class LoopBlocked(ConsumerEvent):
     """The event loop stood still for about a heartbeat or longer; nsqd may have closed the connections."""
 
     seconds: float
+    """For how long."""
 
 
 class EventStream:
@@ -151,7 +171,7 @@ class EventStream:
         return self._line.popleft()
 
     def put(self, event: ConsumerEvent) -> None:
-        """It happened."""
+        """Adds an event, at the cost of the oldest when the line is full."""
         self.dropped += len(self._line) == self._line.maxlen
         self._line.append(event)
         self._news.set()

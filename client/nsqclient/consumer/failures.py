@@ -22,7 +22,9 @@ class LinearRequeue:
     """The delay of a requeue that names none: ``step`` seconds times the attempts, at most ``cap``."""
 
     step: Seconds = 90.0
+    """Seconds for each attempt."""
     cap: Seconds = 900.0
+    """The longest delay, in seconds."""
 
     def __post_init__(self) -> None:
         within("step", self.step, 0)
@@ -43,7 +45,9 @@ class Failures:
     """
 
     attempts: int = 5
+    """Deliveries of a message, after which one that fails is given up; 0 is any number."""
     requeue: LinearRequeue = field(default_factory=LinearRequeue)
+    """When a message that failed comes again, unless somebody said when."""
     give_up: Literal["finish", "dead_letter"] | GiveUpHook = "finish"
     """What is done to give a message up: it is logged and finished, or published to the ``dead_letter``
     topic (naming one implies this) and then finished, or finished when the function has run. If that

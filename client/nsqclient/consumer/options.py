@@ -30,7 +30,9 @@ class Backoff:
     """
 
     multiplier: Seconds = 1.0
+    """Half of the first pause; seconds."""
     max_duration: Seconds = 120.0
+    """The longest pause; seconds."""
     strategy: Literal["exponential", "full_jitter"] | Strategy = "exponential"
     """``full_jitter`` draws each pause from between 0 and the exponential one. An object with a
     ``calculate`` says by itself how long each level lasts."""

@@ -12,9 +12,11 @@ class Outgoing:
     """What is about to be published. Middleware may change all of it before it goes on."""
 
     topic: str
+    """Where it goes."""
     value: object
     """Not encoded yet."""
     headers: dict[str, str] = field(default_factory=dict)
+    """What goes along; to be added to."""
     key: str | None = None
     """Names the message itself, whatever its node and ID: for dropping duplicates."""
     delay: Seconds | None = None

@@ -31,7 +31,7 @@ class MemoryStore:
         return len(self._claims) + len(self._confirmed)
 
     async def claim(self, key: str, owner: str, timeout: float) -> Claim:
-        """See :class:`Store`; raises DedupStoreFull."""
+        """Takes a key, as :class:`Store` says; raises DedupStoreFull."""
         now = asyncio.get_running_loop().time()
         if self._confirmed.get(key, now) > now:
             return CONFIRMED
@@ -45,7 +45,7 @@ class MemoryStore:
         return CLAIMED
 
     async def confirm(self, key: str, owner: str, window: float) -> None:
-        """See :class:`Store`."""
+        """Remembers a key as done, as :class:`Store` says."""
         now = asyncio.get_running_loop().time()
         if self._claims.pop(key, None) is None and key not in self._confirmed:
             self._make_room(now)
@@ -53,7 +53,7 @@ class MemoryStore:
         self._confirmed.move_to_end(key)
 
     async def release(self, key: str, owner: str) -> None:
-        """See :class:`Store`."""
+        """Gives a key back, as :class:`Store` says."""
         taken = self._claims.get(key)
         if taken is not None and taken[0] == owner:
             del self._claims[key]

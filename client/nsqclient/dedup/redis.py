@@ -32,7 +32,7 @@ class RedisStore:
         self._prefix = prefix
 
     async def claim(self, key: str, owner: str, timeout: float) -> Claim:
-        """See :class:`Store`; raises what the client raises."""
+        """Takes a key, as :class:`Store` says; raises what the client raises."""
         name, mine, timeout_ms = self._prefix + key, f"run:{owner}", max(1, to_ms(timeout))
         while True:
             if await self._client.set(name, mine, nx=True, px=timeout_ms):
@@ -52,11 +52,11 @@ class RedisStore:
                 return CLAIMED
 
     async def confirm(self, key: str, owner: str, window: float) -> None:
-        """See :class:`Store`; raises what the client raises."""
+        """Remembers a key as done, as :class:`Store` says; raises what the client raises."""
         await self._client.set(self._prefix + key, DONE, px=max(1, to_ms(window)))
 
     async def release(self, key: str, owner: str) -> None:
-        """See :class:`Store`; raises what the client raises."""
+        """Gives a key back, as :class:`Store` says; raises what the client raises."""
         name = self._prefix + key
         await self._if_mine(name, f"run:{owner}", lambda p: p.delete(name))
 

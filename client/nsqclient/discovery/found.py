@@ -19,13 +19,19 @@ class FoundNode:
     address: str
     """``host:port`` for clients."""
     broadcast_address: str
+    """What it calls itself: a name or an IP address."""
     tcp_port: int
+    """Where clients connect."""
     http_port: int = 0
     """0 if it was not told."""
     hostname: str = ""
+    """The name of its machine."""
     version: str = ""
+    """Of nsqd, as ``1.3.0``; empty if it was not told."""
     zone: str = ""
+    """Where it runs, as its flags say; empty if they do not."""
     region: str = ""
+    """Likewise."""
     topics: frozenset[str] = frozenset()
     """What it has; told to producers only."""
     tombstones: frozenset[str] = frozenset()

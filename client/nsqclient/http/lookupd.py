@@ -29,7 +29,7 @@ class Lookupd(Api):
         await self.fetch("GET", "/ping")
 
     async def info(self) -> LookupdInfo:
-        """What it is."""
+        """Its version, and that of this suite if it is ours."""
         info: LookupdInfo = await self.ask("/info", lambda data: read(LookupdInfo, data))
         return info
 

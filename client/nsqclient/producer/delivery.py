@@ -12,6 +12,7 @@ class Receipt:
     """nsqd has the message. Its ID is not known here: the protocol does not tell it to publishers."""
 
     topic: str
+    """Where it was published."""
     nodes: tuple[str, ...]
     """The nsqds that stored it."""
     count: int
@@ -36,6 +37,7 @@ class Delivery(Protocol):
     """
 
     topic: str
+    """Where it goes."""
     note: object
     """What was given to ``submit``."""
 

@@ -58,9 +58,13 @@ class NodeState(NamedTuple):
     """A nsqd of a producer, as of now."""
 
     address: str
+    """As it was given or discovered."""
     zone: str
+    """As nsqlookupd tells it; empty when unknown."""
     region: str
+    """Likewise."""
     connected: bool
+    """Whether publishes can be written to it now."""
     pending: int
     """Publishes written to it that have no answer yet."""
     rtt: float | None

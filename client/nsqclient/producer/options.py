@@ -41,6 +41,7 @@ class Batch:
     linger: Seconds = 0.002
     """How long the first message waits for others."""
     max_messages: int = 500
+    """With so many it leaves at once."""
     max_bytes: int = 1 << 20
     """Bytes of one MPUB with its length fields; ``Limits.max_body_size`` holds as well."""
 

@@ -43,19 +43,28 @@ class ProducerStats(NamedTuple):
     """Counts of publishes since the producer was made, an MPUB being one; and what is pending now."""
 
     stored: int
+    """Publishes that a nsqd has confirmed; one of ``publish_many`` is one."""
     rejected: int
+    """Publishes that a nsqd refused."""
     not_sent: int
+    """Publishes that certainly no nsqd has."""
     unknown: int
+    """Publishes that may be stored or not."""
     pending: int
+    """Publishes that have no outcome yet."""
     pending_bytes: int
+    """Bytes of these."""
     connections: int
+    """Nsqds that are connected."""
     reports_dropped: int
+    """Reports that nobody read in time."""
 
 
 class ClosedSummary(NamedTuple):
     """What became of all publishes of a producer that is closed, an MPUB being one."""
 
     delivered: int
+    """Stored."""
     failed: int
     """Certainly not stored."""
     unknown: int

@@ -14,6 +14,7 @@ class Report(NamedTuple):
     """The outcome of a message that nobody waits for."""
 
     topic: str
+    """Where the message went, or was to go."""
     note: object
     """What was given to ``submit``."""
     key: str | None

@@ -46,7 +46,9 @@ class Permission:
     """Patterns that are found anywhere in the names of topics and channels, as in nsqd's AUTH."""
 
     topic: str
+    """A pattern."""
     channels: tuple[str, ...]
+    """Patterns."""
 
     def __post_init__(self) -> None:
         for pattern in (self.topic, *self.channels):
@@ -66,6 +68,7 @@ class Grant:
     user: str
     """Whom messages are addressed to; not empty."""
     permissions: tuple[Permission, ...] = ()
+    """What may be heard beside the user's own messages."""
     ttl: float | None = None
     """Seconds until it has to be checked again; None is never."""
 

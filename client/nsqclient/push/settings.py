@@ -30,7 +30,9 @@ class Settings:
     """Pages that may connect (``https://app.example.com``), or ``*`` for all. Empty: those of this host.
     A client that names no origin is no browser, and is not kept out by this."""
     max_connections: int = 10_000
+    """Of all browsers; more are refused."""
     max_connections_per_user: int = 20
+    """Of one user; more are refused."""
     max_subscriptions: int = 100
     """Of one connection."""
     max_outstanding: int = 500

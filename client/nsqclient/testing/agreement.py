@@ -23,8 +23,11 @@ class Account:
     """What a secret allows; topics may have ``*`` for any run of characters."""
 
     identity: str = "test"
+    """Who the secret belongs to."""
     publish: Sequence[str] = ("*",)
+    """Topics that it may publish to."""
     subscribe: Sequence[str] = ("*",)
+    """Topics that it may subscribe to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +35,19 @@ class NodeOptions:
     """How a fake nsqd is configured: nsqd's flags, times in seconds."""
 
     msg_timeout: float = 60.0
+    """Seconds until an unanswered message is delivered again, unless its client asks for another time."""
     max_msg_timeout: float = 900.0
+    """The most seconds that it lets itself be asked for, TOUCH included."""
     max_msg_size: int = 1 << 20
+    """Bytes of one message."""
     max_body_size: int = 5 << 20
+    """Bytes of one command."""
     max_req_timeout: float = 3600.0
+    """Seconds that a message may be delayed."""
     max_rdy_count: int = 2500
+    """The highest RDY."""
     max_heartbeat_interval: float = 60.0
+    """Seconds that a client may ask for."""
     max_channel_consumers: int = 0
     """0 is any number."""
     mem_queue_size: int = 10_000
@@ -46,9 +56,13 @@ class NodeOptions:
     """Messages of a connection that is lost go to others at once, as this suite's nsqd does it. Without it
     they wait for their time to run out, as they do in the original."""
     version: str = NSQ_VERSION
+    """What it calls itself."""
     snappy: bool = True
+    """Whether it grants snappy."""
     deflate: bool = True
+    """Whether it grants deflate."""
     max_deflate_level: int = 6
+    """The highest level it grants."""
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """A server's context: TLS is granted to who asks for it."""
     tls_required: bool = False
@@ -56,7 +70,9 @@ class NodeOptions:
     accounts: Mapping[str, Account] | None = field(default=None, repr=False)
     """By secret; None asks for no AUTH. A test may change the mapping: permissions are looked up at each use."""
     topology_region: str = ""
+    """Where it says it runs."""
     topology_zone: str = ""
+    """Likewise."""
 
 
 @dataclass

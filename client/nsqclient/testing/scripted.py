@@ -63,7 +63,7 @@ class Link(asyncio.Protocol):
     # ---- what it says
 
     def send(self, kind: int, data: bytes) -> None:
-        """A frame."""
+        """Sends a frame of that kind."""
         self.raw(encode_frame(kind, data))
 
     def raw(self, data: bytes) -> None:
@@ -72,7 +72,7 @@ class Link(asyncio.Protocol):
             self._transport.write(data)
 
     def ok(self) -> None:
-        """``OK``."""
+        """Answers ``OK``."""
         self.send(RESPONSE, OK)
 
     def heartbeat(self) -> None:
@@ -141,11 +141,11 @@ Reaction = Callable[[Link], None]
 
 
 def silence(link: Link) -> None:
-    """No answer."""
+    """Gives no answer."""
 
 
 def ok(link: Link) -> None:
-    """``OK``."""
+    """Gives the answer ``OK``."""
     link.ok()
 
 
