@@ -42,6 +42,8 @@ class Lifecycle:
     def __init__(self, kind: str) -> None:
         """``kind`` names the object in texts."""
         self.phase: Phase = "new"
+        self.is_open: bool = False
+        """Whether it may be used."""
         self._made_at = _creation_site() if _debugging() else ""
         self._kind = kind
         self._cause: BaseException | None = None
@@ -57,11 +59,7 @@ class Lifecycle:
         if self.phase != "new":
             raise Closed(f"this {self._kind} was used before; make a new one")
         self.phase = "open"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it may be used."""
-        return self.phase == "open" and self._cause is None
+        self.is_open = self._cause is None
 
     def check_open(self) -> None:
         """Raises Closed, chained to the cause when it failed."""
@@ -71,6 +69,7 @@ class Lifecycle:
     def fail(self, cause: BaseException) -> Closed:
         """It can't go on; returns what those who wait are to be told. The first cause counts."""
         self._cause = self._cause or cause
+        self.is_open = False
         return self.closed()
 
     @property
@@ -102,6 +101,7 @@ class Lifecycle:
             return
         if self._closing is None:
             self.phase = "closing"
+            self.is_open = False
             self._closing = asyncio.get_running_loop().create_task(work())
         cancelled: asyncio.CancelledError | None = None
         while not self._closing.done():

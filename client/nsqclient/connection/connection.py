@@ -149,19 +149,24 @@ class Connection(asyncio.Protocol):
 
     def send_now(self, data: bytes) -> None:
         """Hands it to the transport, behind what was gathered; nothing happens once it is dead."""
-        self._out.append(data)
-        self.flush()
+        if self._out:
+            self._out.append(data)
+            self.flush()
+        else:
+            self._hand_over(data)
 
     def flush(self) -> None:
         """Hands what was gathered to the transport, whole."""
         out = self._out
         if out:
             self._out = []
-            if self._transport is not None and self.phase is not Phase.DEAD:
-                data = out[0] if len(out) == 1 else b"".join(out)
-                if self._unsent:
-                    self._added += len(data)
-                self._transport.write(data)
+            self._hand_over(out[0] if len(out) == 1 else b"".join(out))
+
+    def _hand_over(self, data: bytes) -> None:
+        if self._transport is not None and self.phase is not Phase.DEAD:
+            if self._unsent:
+                self._added += len(data)
+            self._transport.write(data)
 
     async def written(self) -> None:
         """Until all that was sent has left for the system, or the connection is gone.
@@ -312,6 +317,9 @@ class Connection(asyncio.Protocol):
         if not self.alive:
             return
         if self._acknowledged is not None and data.startswith(OK_FRAME) and self._answer is None:
+            if data == OK_FRAME and isinstance(self._decoder, FrameDecoder) and self._decoder.whole:
+                self._acknowledged(1)
+                return
             data = self._take_oks(data)
             if not data or not self.alive:
                 return
@@ -385,11 +393,12 @@ class Connection(asyncio.Protocol):
     # ---- inner workings
 
     def _messages_came(self, payloads: list[bytes]) -> None:
-        try:
-            self.advance(Event.MESSAGE)
-        except OutOfTurn as e:
-            self.abort(NotNsqd(self.node, str(e)))
-            return
+        if self.phase is not Phase.SUBSCRIBED:
+            try:
+                self.advance(Event.MESSAGE)
+            except OutOfTurn as e:
+                self.abort(NotNsqd(self.node, str(e)))
+                return
         if self._owner is not None:
             self._owner.messages_came(payloads)
 

@@ -151,7 +151,7 @@ class Dispatch:
             self.gathering.flush()
         try:
             async with asyncio.timeout(limit):
-                await self._ledger.idle.wait()
+                await self._ledger.idle()
         except TimeoutError:
             pass
         await self._tasks.stop()
@@ -163,7 +163,7 @@ class Dispatch:
 
     def hurry(self) -> None:
         """Waits no longer for what is pending."""
-        self._ledger.idle.set()
+        self._ledger.hurry()
 
     def _fail(self, error: BaseException) -> None:
         """A part of the producer died: whoever waits must know."""
@@ -172,7 +172,7 @@ class Dispatch:
         self.room.refuse(cause)
         for publish in list(self._live):
             self._time_over(publish, cause)
-        self._ledger.idle.set()
+        self._ledger.hurry()
         self._connects.set()
 
     async def flush(self) -> None:
@@ -220,8 +220,10 @@ class Dispatch:
         else:
             self._sending.add(publish)
 
-    async def complete(self, publish: Publish) -> Receipt:
-        """The same, and waits for it."""
+    def begin(self, publish: Publish) -> asyncio.Future[None]:
+        """The same for one that is waited for: by awaiting what this returns, see :meth:`complete`."""
+        waiter = self._loop.create_future()
+        publish.waiters = [waiter]
         self._keep(publish)
         if publish.loose and self.gathering is not None:
             self.gathering.add(publish)
@@ -229,13 +231,14 @@ class Dispatch:
             self._sending.add_now(publish)  # nothing else is under way: no use in waiting for company
         else:
             self._sending.add(publish)
-        waiter = self._loop.create_future()
-        publish.waiters = [waiter]  # as awaiting the publish does, without a frame for it
+        return waiter
+
+    async def complete(self, publish: Publish) -> Receipt:
+        """The same, and waits for it."""
         try:
-            if publish.state != OVER:
-                await waiter
+            await self.begin(publish)
         except asyncio.CancelledError as e:
-            e.add_note(self._abandon(publish))
+            e.add_note(self.abandon(publish))
             raise
         if publish.error is not None:
             raise publish.error
@@ -243,11 +246,11 @@ class Dispatch:
 
     def _keep(self, publish: Publish) -> None:
         """It is live until its outcome is known or its deadline passed."""
-        self._ledger.enter(publish)
+        self._live.add(publish)
         if publish.deadline < self._timer_at:
             self._set_timer(publish.deadline)
 
-    def _abandon(self, publish: Publish) -> str:
+    def abandon(self, publish: Publish) -> str:
         """Its caller was cancelled; returns what can be said about it."""
         what = f"the publish to topic {publish.topic}"
         if publish.state == OVER:

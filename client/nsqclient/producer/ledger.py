@@ -26,20 +26,23 @@ class Ledger(Fates):
         """``wanted`` says which reports ``ring`` is to be given."""
         self.live: set[Publish] = set()
         """What has a place."""
-        self.idle: asyncio.Event = asyncio.Event()
-        """Set while there is nothing."""
-        self.idle.set()
         self._room = room
         self._counts = counts
         self._ring = ring
         self._wanted = wanted
         self._flushes: list[_Flush] = []
+        self._idle: asyncio.Event | None = None
 
-    def enter(self, publish: Publish) -> None:
-        """It is pending from now on; its place was taken."""
-        if not self.live:
-            self.idle.clear()
-        self.live.add(publish)
+    async def idle(self) -> None:
+        """Waits until nothing is pending, or :meth:`hurry`."""
+        if self.live:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    def hurry(self) -> None:
+        """Nobody is to wait any longer for what is pending."""
+        if self._idle is not None:
+            self._idle.set()
 
     def take_back(self, publish: Publish) -> None:
         """Its caller was cancelled before anything was sent."""
@@ -81,7 +84,8 @@ class Ledger(Fates):
         self.live.difference_update(publishes)
         self._counts.stored += len(publishes)
         self._room.give_back(room, len(publishes))
-        self._left(publishes)
+        if self._flushes or self._idle is not None:
+            self._left(publishes)
 
     def failed(self, publish: Publish, error: Exception) -> None:
         """It failed for good."""
@@ -111,7 +115,7 @@ class Ledger(Fates):
     def _left(self, publishes: list[Publish]) -> None:
         """They are not pending any more."""
         if not self.live:
-            self.idle.set()
+            self.hurry()
         for flush in self._flushes:
             flush.pending.difference_update(publishes)
             if not flush.pending:

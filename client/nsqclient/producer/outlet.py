@@ -19,7 +19,7 @@ from nsqclient.connection.connection import Connection
 from nsqclient.connection.opening import open_connection
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure, Reconnect
-from nsqclient.connection.state import Event, Refusal
+from nsqclient.connection.state import Event, Phase, Refusal
 from nsqclient.discovery.dialing import Dial, dial_directly
 from nsqclient.errors import ConnectError, NotNsqd
 from nsqclient.pauses import Chance, FullJitter
@@ -143,7 +143,8 @@ class Outlet:
         """Sends them in one write; only while :attr:`ready`."""
         connection = self.connection
         assert connection is not None
-        connection.advance(Event.PUB)
+        if connection.phase is not Phase.IDENTIFIED:
+            connection.advance(Event.PUB)
         address = self.address
         for parcel in parcels:
             parcel.node = address
@@ -223,7 +224,8 @@ class Outlet:
             self.rtt = self._loop.time() - self._timed_at
         resumed = self.probing or self._silence is not None
         self.probing = False
-        self._heard()
+        if self._silence is not None:
+            self._heard()
         self._office.acked(parcels)
         if resumed:
             self.check_silence()

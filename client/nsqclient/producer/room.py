@@ -26,10 +26,10 @@ class Room:
 
     def take_nowait(self, size: int) -> bool:
         """Takes a place if there is one and nobody waits for it."""
-        if self._waiting or not self._fits(size):
+        items, total = self.items, self.bytes + size
+        if self._waiting or items >= self._max_items or (total > self._max_bytes and items):
             return False
-        self.items += 1
-        self.bytes += size
+        self.items, self.bytes = items + 1, total
         return True
 
     async def take(self, size: int, deadline: float) -> None:

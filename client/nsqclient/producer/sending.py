@@ -10,7 +10,7 @@ from nsqclient.errors import PublishNotSent
 from nsqclient.producer.copies import Copy, Redundant
 from nsqclient.producer.options import Routing
 from nsqclient.producer.outlet import Outlet
-from nsqclient.producer.parcels import OVER, Fates, Parcel
+from nsqclient.producer.parcels import OVER, WAITING, Fates, Parcel
 from nsqclient.producer.routing import Router
 
 CHUNK = 64 << 10
@@ -34,6 +34,8 @@ class Sending:
         self._tombstoned: frozenset[str] = frozenset()
         """Topics that are being removed from some nsqd."""
         self._due = False
+        self._one_by_one = routing.copies == 1 and router.custom is None
+        """Whether a parcel goes to the only nsqd there is, as it is."""
         self._pump = self._pump_copies if routing.copies > 1 else self._pump_parcels
 
     def add(self, parcel: Parcel) -> None:
@@ -45,6 +47,13 @@ class Sending:
 
     def add_now(self, parcel: Parcel) -> None:
         """Sends it at once if some nsqd takes it."""
+        if self._one_by_one and not self._queue and not self._tombstoned and parcel.state == WAITING:
+            outlets = self._outlets()
+            if len(outlets) == 1:
+                for outlet in outlets:
+                    if outlet.ready:
+                        outlet.write([parcel])
+                        return
         self._queue.append(parcel)
         self._pump()
 

@@ -15,16 +15,15 @@ async def test_answers_leave_together_and_at_once_when_no_message_is_left_to_ans
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pieces: list[int] = []
-    flush = Connection.flush
+    hand_over = Connection._hand_over
 
-    def recorded(connection: Connection) -> None:
-        if connection._out:
-            pieces.append(len(connection._out))
-        flush(connection)
+    def recorded(connection: Connection, data: bytes) -> None:
+        pieces.append(data.count(b"\n"))
+        hand_over(connection, data)
 
     async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=5) as consumer:
         await nsqd.expect(*OPENING, "RDY 5")
-        monkeypatch.setattr(Connection, "flush", recorded)
+        monkeypatch.setattr(Connection, "_hand_over", recorded)
         ids = [nsqd.message() for _ in range(3)]
         messages = [await consumer.get(timeout=5) for _ in ids]
         messages[0].finish()
