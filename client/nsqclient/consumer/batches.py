@@ -113,11 +113,14 @@ class Starving(NamedTuple):
 class Incoming(Protocol):
     """Where the messages come from."""
 
-    async def take(self) -> Message | None:
-        """The next message; None when nothing comes any more. Cancelling it loses nothing."""
+    async def take(self, *, wait: bool = True) -> Message | None:
+        """The next message; None when nothing comes any more. Cancelling it loses nothing.
+
+        Without ``wait`` it raises TimeoutError when none of those that are here may be had now.
+        """
 
     def buffered(self) -> int:
-        """Messages that can be taken without waiting."""
+        """Messages that are here; not all may be worth taking, nor now."""
 
     def put_back(self, messages: list[Message]) -> None:
         """These were taken and are not handed out: they come first again."""
@@ -152,8 +155,7 @@ class Collector:
         deadline = loop.time() + self._linger
         try:
             while len(collected) < self._most:
-                until = None if incoming.buffered() else self._wait_until(loop.time(), deadline)
-                message = await self._take_until(until)
+                message = await self._take_another(deadline)
                 if message is None:
                     incoming.put_back(collected)  # nobody has begun to work on them
                     return None
@@ -174,14 +176,20 @@ class Collector:
             return now
         return min(deadline, now + GRACE) if starving.some else deadline
 
-    async def _take_until(self, until: float | None) -> Message | None:
-        """Raises TimeoutError; without a time it does not wait but for what must be asked about a message."""
-        if until is None:
-            return await self._incoming.take()
-        if until <= asyncio.get_running_loop().time():
+    async def _take_another(self, deadline: float) -> Message | None:
+        """Raises TimeoutError; for what is here it does not wait, but for what must be asked about a message."""
+        incoming = self._incoming
+        if incoming.buffered():
+            try:
+                return await incoming.take(wait=False)
+            except TimeoutError:
+                pass  # their time had run out, somebody was quicker, or the rate is limited
+        now = asyncio.get_running_loop().time()
+        until = self._wait_until(now, deadline)
+        if until <= now:
             raise TimeoutError
         async with asyncio.timeout_at(until):
-            return await self._incoming.take()
+            return await incoming.take()
 
 
 class BatchIterator:

@@ -56,10 +56,11 @@ class HandOut:
             return None
         return messages.popleft()
 
-    async def take(self) -> Message | None:
+    async def take(self, *, wait: bool = True) -> Message | None:
         """The next message that is worth handing out; None when nothing comes any more.
 
-        Cancelling it loses nothing. Raises Closed unless the consumer was opened.
+        Cancelling it loses nothing. Raises Closed unless the consumer was opened, and TimeoutError without
+        ``wait`` when none of those that are here may be handed out now.
         """
         messages = self._intake.messages
         clock = asyncio.get_running_loop().time
@@ -83,6 +84,8 @@ class HandOut:
                 return None
             if self._life.phase == "new":
                 raise self._life.closed()
+            if not wait:
+                raise TimeoutError
             await self._intake.wait()
             self._turn_ends = clock() + TURN
 

@@ -52,6 +52,18 @@ async def test_a_batch_of_a_nearly_empty_channel_waits_no_longer_than_it_lingers
         assert loop.time() - began >= 0.04
 
 
+async def test_a_batch_does_not_wait_for_messages_that_are_here_and_may_not_be_handed_out() -> None:
+    async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=10, rate=0.1) as consumer:
+        await until(lambda: "RDY" in nsqd.verbs)
+        for body in (b"now", b"in ten seconds"):
+            nsqd.message(body)
+        await until(lambda: consumer.stats.received == 2)
+        async with asyncio.timeout(5):
+            batch = await anext(consumer.batches(max_messages=3, linger=0.05))
+        assert batch.bodies == [b"now"]
+        assert consumer.stats.buffered == 1
+
+
 async def test_a_batch_that_cannot_grow_is_handed_out_at_once() -> None:
     async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=2) as consumer:
         await nsqd.expect(*OPENING, "RDY 2")
