@@ -137,7 +137,7 @@ class Storm:
         """Good weather at last: all that is stored must come through."""
         self.calm = True
         for node in self.cluster.nodes:
-            node.heal()
+            _heal(node)
             node.start()
         for consumer in self.consumers:
             consumer.resume()
@@ -270,10 +270,12 @@ class Storm:
             node.kill()
         elif name == "delay":
             node.delay(chance.choice([0.1, 3.0]))
+        elif name == "heal":
+            _heal(node)
         elif name == "throttle":
             node.throttle(chance.choice([50, 1000]))
         elif name == "deaf":
-            node.drop_replies(chance.choice(["PUB", "MPUB", "*"]))
+            node.drop_replies()
         elif name == "refuse_pub":
             node.refuse(chance.choice(["PUB", "MPUB"]), "E_PUB_FAILED PUB failed no", times=2)
         elif name == "refuse_answer":
@@ -392,6 +394,12 @@ class Storm:
             batch.settle(requeue=back)
 
         await consumer.run_batches(handler, max_messages=4, linger=0.2, concurrency=2)
+
+
+def _heal(node: FakeNode) -> None:
+    if node.faults.unheard:
+        node.drop_connections()  # a real stream never goes on behind a gap
+    node.heal()
 
 
 def held(node: FakeNode) -> set[bytes]:
