@@ -24,7 +24,7 @@ from nsqclient.consumer.reception import Reception
 from nsqclient.consumer.worker import Around, Handler
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
-from nsqclient.discovery.targets import Target
+from nsqclient.discovery.targets import Nsqd, Target
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import ConfigError
 from nsqclient.pauses import Chance, FullJitter
@@ -115,7 +115,12 @@ class Consumer:
         drain_on_error: Seconds = 5.0,
         chance: Chance = random.random,
     ) -> None:
-        """Nothing connects here. ``chance`` draws the random numbers of all pauses."""
+        """Nothing connects here. Raises ConfigError.
+
+        ``target`` is where to connect: an address or several, :class:`Nsqd`, :class:`Lookup`, an :class:`Endpoint`, or
+        a fake of ``nsqclient.testing``; ``options`` say how. ``reconnect`` makes the pauses between the attempts to
+        connect to one nsqd, ``chance`` the random numbers of all pauses.
+        """
         check_name("topic", topic)
         check_name("channel", channel)
         if headers not in ("never", "auto"):
@@ -188,7 +193,8 @@ class Consumer:
         the time that nsqd leaves it runs out, or that of the sender's request.
 
         Each handler has a copy of the context that this was called in. Raises ConfigError, and Closed if
-        the consumer itself fails. Cancelling it cancels the handlers, whose messages are requeued at once.
+        the consumer itself fails. Cancelling it cancels the handlers, whose messages
+        are requeued at once; the consumer goes on.
         """
         self._reception.life.check_open()
         await self._hands.crew(handler, concurrency, timeout).run()
@@ -236,7 +242,7 @@ class Consumer:
         self._reception.flow.set_paused(False)
 
     def set_max_in_flight(self, count: int) -> None:
-        """Changes the cap at once; 0 stops deliveries."""
+        """Changes the cap at once; 0 stops deliveries. Raises ConfigError below 0."""
         _check_count("max_in_flight", count)
         self._reception.set_max_in_flight(count)
 
@@ -260,7 +266,11 @@ class Consumer:
         return self._reception.members.is_starved
 
     def connect(self, node: str) -> None:
-        """Receives from that nsqd as well (``host:port``), until :meth:`disconnect`; raises Closed."""
+        """Receives from that nsqd as well (``host:port``), until :meth:`disconnect`.
+
+        Raises ConfigError for what is no address, and Closed.
+        """
+        Nsqd(node)  # which checks it
         self._reception.life.check_open()
         self._reception.members.connect(node)
 

@@ -6,7 +6,7 @@ import json
 import ssl
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from nsqclient.discovery.dialing import UNIX_PREFIX
@@ -26,6 +26,7 @@ from nsqclient.tls import Tls
 from nsqcore.http_client import Fetched, HttpFailure, JsonClient
 from nsqcore.version import suite_version
 
+Profile = Literal["block", "cmdline", "gc", "goroutine", "heap", "profile", "symbol", "threadcreate"]
 Auth = str | Callable[[], str] | None
 """A secret to send as a bearer token, or a function that is asked for it before each request."""
 
@@ -77,6 +78,14 @@ class Api:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    async def profile(self, name: Profile, *, seconds: int | None = None) -> bytes:
+        """A profile of the process: Go's format from the original, text from ours, which alone has ``gc``.
+
+        ``profile`` measures for ``seconds`` (the daemon's default is 30), which must be less than the timeout.
+        """
+        path = f"/debug/pprof/{name}"
+        return (await self.fetch("GET", path, seconds="" if seconds is None else str(seconds))).data
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._unix or self._base!r})"

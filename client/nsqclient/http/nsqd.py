@@ -17,7 +17,6 @@ from nsqclient.limits import Limits
 from nsqclient.tls import Tls
 from nsqcore.wire.commands import encode_batch
 
-Profile = Literal["block", "cmdline", "goroutine", "heap", "profile", "symbol", "threadcreate"]
 LogLevel = Literal["debug", "info", "warn", "error", "fatal"]
 
 
@@ -215,15 +214,6 @@ class Nsqd(Api):
         return answer.data.decode("utf-8", "replace")
 
     # ---- diagnosis
-
-    async def profile(self, name: Profile, *, seconds: int | None = None) -> bytes:
-        """A profile of the process: Go's format from the original, text from ours.
-
-        ``profile`` measures for ``seconds`` (nsqd's default is 30), which must be less than the timeout.
-        """
-        return (
-            await self.fetch("GET", f"/debug/pprof/{name}", seconds="" if seconds is None else str(seconds))
-        ).data
 
     async def free_memory(self) -> None:
         """Collects garbage, and gives free memory back to the system."""

@@ -103,7 +103,13 @@ class Producer:
         around: Sequence[AroundPublish] = (),
         chance: Chance = random.random,
     ) -> None:
-        """Nothing connects here. ``chance`` draws the random numbers of the pauses between connects."""
+        """Nothing connects here. Raises ConfigError.
+
+        ``target`` is where to connect: an address or several, :class:`Nsqd`, :class:`Lookup`, an :class:`Endpoint`, or
+        a fake of ``nsqclient.testing``; ``options`` say how. ``codec`` makes bodies of values that are not bytes,
+        ``headers`` says whether an envelope around bodies may carry some (``always`` puts one around each),
+        ``around`` is called around each publish. ``chance`` draws the random numbers of the pauses between connects.
+        """
         if max_pending < 1 or max_pending_bytes < 1:
             raise ConfigError("max_pending and max_pending_bytes are at least 1")
         if reports not in ("errors", "all", "none"):
@@ -155,11 +161,13 @@ class Producer:
         """Publishes one message and waits until a nsqd has it.
 
         Bytes are sent as they are, other values as the producer's codec encodes them. ``delay`` seconds keep
-        it from consumers for so long. ``key`` names the message itself, so that consumers can drop a second
-        one; it travels with ``headers``, which the producer must be allowed to send.
+        it from consumers for so long; ``timeout`` seconds bound everything (None: the producer's), and so does the
+        :class:`scope` around. ``key`` names the message itself, so that consumers can drop a second one; it travels
+        with ``headers``, which the producer must be allowed to send. ``propagate_deadline`` says whether the
+        scope's deadline travels as well (None: as the scope says).
 
-        Raises ConfigError for what could never be published, before anything is sent; PublishError, whose
-        ``outcome`` tells whether the message may be stored; and Closed.
+        Raises, before anything is sent, ConfigError for what could never be published and CodecError for a value
+        that can't be encoded; PublishError, whose ``outcome`` tells whether the message may be stored; and Closed.
 
         Cancelling it keeps a message that was not written yet from being sent; otherwise its outcome will
         be among the :meth:`reports`. A note on the CancelledError says which.

@@ -11,6 +11,7 @@ import pytest
 
 from nsqclient import (
     Closed,
+    ConfigError,
     ConnectionOptions,
     Consumer,
     EventStream,
@@ -23,6 +24,7 @@ from nsqclient import (
     Subscribed,
     SubscribeRefused,
 )
+from nsqclient.testing import ScriptedNsqd
 from tests.nsqclient.consumers import OPENING, QUICK, make
 from tests.support.fake_nsqd import FakeNsqd, refuse
 from tests.support.processes import spawn
@@ -155,6 +157,14 @@ async def test_a_message_held_too_long_is_handed_back_when_its_node_is_left() ->
         await consumer.disconnect(nsqd.address, drain=0.05)
         assert message.state == "requeued"
         assert nsqd.commands[-1] == f"REQ {message_id} 0"
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "host:", "host:x", "http://host:4150"])
+async def test_what_is_no_address_is_not_connected_to(address: str) -> None:
+    async with ScriptedNsqd() as nsqd, Consumer("t", "c", nsqd) as consumer:
+        with pytest.raises(ConfigError):
+            consumer.connect(address)
+        assert len(nsqd.links) == 1
 
 
 async def test_nodes_are_only_left_while_it_is_open() -> None:

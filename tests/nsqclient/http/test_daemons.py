@@ -157,6 +157,8 @@ async def test_a_process_can_be_looked_into(daemons: Daemons) -> None:
         assert b"nsqd" in await nsqd.profile("cmdline")
         await nsqd.free_memory()
         await nsqd.set_block_rate(0)
+    async with Lookupd(daemons.lookupd.http) as lookupd:
+        assert b"nsqlookupd" in await lookupd.profile("cmdline")
 
 
 async def test_nsqlookupd_tells_who_has_what(daemons: Daemons) -> None:
