@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import OrderedDict
 
 from nsqclient.durations import to_seconds
 from nsqclient.push.counters import Counters
 from nsqclient.push.session import Delivery, Session, Verdict
-from nsqclient.push.settings import Settings
+from nsqclient.push.settings import RETRY_CEILING, Settings
 
 log = logging.getLogger(__name__)
 
+QUICK_ATTEMPTS = 5
+"""Deliveries after which the next ones are further and further apart, whatever the browsers wish."""
 MOST_REMEMBERED = 10_000
 """Messages that come again of which it is known who had them already."""
 
@@ -23,7 +26,9 @@ MOST_REMEMBERED = 10_000
 class Desk:
     """The messages of one topic, or of one channel, under way to browsers."""
 
-    def __init__(self, settings: Settings, counters: Counters) -> None:
+    def __init__(self, settings: Settings, counters: Counters, *, shared: bool = False) -> None:
+        """What is ``shared`` with other bridges nobody else has seen: only a browser's answer ends it."""
+        self._shared = shared
         self.held: OrderedDict[Delivery, None] = OrderedDict()
         """Unanswered by somebody, in the order of deadlines."""
         self.unfinished: OrderedDict[Delivery, None] = OrderedDict()
@@ -43,7 +48,7 @@ class Desk:
         self.unfinished[delivery] = None
         if self._timer is None:
             self._timer = loop.call_at(delivery.deadline, self._look)
-        while len(self.unfinished) > self._settings.max_in_flight // 2:
+        while not self._shared and len(self.unfinished) > self._settings.max_in_flight // 2:
             oldest, _ = self.unfinished.popitem(last=False)
             oldest.finished = True
             oldest.raw.finish()
@@ -69,7 +74,7 @@ class Desk:
             del self.held[delivery]
             self.unfinished.pop(delivery, None)
             if not delivery.finished:
-                self._settle(delivery)
+                self.settle(delivery)
 
     def touched(self, delivery: Delivery) -> None:
         """Somebody needs more time for it; there is an end to that, too."""
@@ -77,7 +82,7 @@ class Desk:
             return
         now = asyncio.get_running_loop().time()
         deadline = min(now + self._ack_timeout, delivery.latest)
-        if deadline > delivery.deadline:
+        if deadline > delivery.deadline + self._ack_timeout / 20:  # nsqd need not hear of each of many
             delivery.deadline = deadline
             self.held.move_to_end(delivery)
             if not delivery.finished:
@@ -96,10 +101,12 @@ class Desk:
         self.held.clear()
         self.unfinished.clear()
 
-    def _settle(self, delivery: Delivery) -> None:
+    def settle(self, delivery: Delivery) -> None:
+        """Gives nsqd the answer that follows from those of the browsers."""
         if delivery.failed or (delivery.gone and not delivery.acked):
             attempts = self._settings.attempts
-            if attempts and delivery.raw.attempts >= attempts:
+            lost = self._shared and not delivery.failed  # with its browser, which is no verdict on it
+            if attempts and delivery.raw.attempts >= attempts and not lost:
                 self._counters.given_up_total += 1
                 log.info("message %s is given up after %d deliveries", delivery.raw.id, delivery.raw.attempts)
                 self.had.pop(delivery.key, None)
@@ -116,7 +123,11 @@ class Desk:
             delivery.raw.finish()
 
     def _retry_delay(self, delivery: Delivery) -> float:
-        return to_seconds(self._settings.retry_delay) if delivery.delay is None else delivery.delay
+        usual = to_seconds(self._settings.retry_delay)
+        # what a browser left behind comes back in a trickle, lest it be too much for it a second time
+        wanted = usual * random.uniform(1, 2) if delivery.delay is None else delivery.delay
+        further = delivery.raw.attempts - QUICK_ATTEMPTS
+        return wanted if further < 0 else max(wanted, min(usual * 2 ** min(further, 16), RETRY_CEILING))
 
     def _return(self, delivery: Delivery, delay: float) -> None:
         self._counters.returned_total += 1

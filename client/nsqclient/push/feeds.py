@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from nsqclient.connection.endpoint import Endpoint, resolve
 from nsqclient.consumer.consumer import Consumer
 from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.options import FlowControl
 from nsqclient.content.envelope import unwrap
 from nsqclient.durations import to_seconds
-from nsqclient.errors import EnvelopeError, NsqError
+from nsqclient.errors import ConfigError, EnvelopeError, NsqError
 from nsqclient.push.answerable import Answerable
 from nsqclient.push.counters import Counters
 from nsqclient.push.desk import Desk
@@ -27,12 +29,15 @@ from nsqclient.push.settings import Settings
 
 if TYPE_CHECKING:
     from nsqclient.connection.options import ConnectionOptions
+    from nsqclient.consumer.message import Message
     from nsqclient.discovery.targets import Target
 
 log = logging.getLogger(__name__)
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between attempts to receive a topic that can't be received."""
+SPARE = 15.0
+"""Seconds that nsqd waits for an answer longer than browsers may take."""
 NO_ROOM_DELAY = 1.0
 """Seconds until work comes again for which no browser had room."""
 
@@ -52,9 +57,18 @@ class Source(Protocol):
 class NsqSource:
     """Consumers of the nsqds that ``target`` names."""
 
-    def __init__(self, target: Target, options: ConnectionOptions | None) -> None:
-        self._target = target
-        self._options = options
+    def __init__(
+        self, target: Target | Endpoint, options: ConnectionOptions | None, settings: Settings
+    ) -> None:
+        """Raises ConfigError when nsqd would take messages back before browsers have to answer."""
+        self._target, self._options = resolve(target, options)
+        ack_timeout = to_seconds(settings.ack_timeout)
+        given = self._options.msg_timeout
+        if given is None:
+            # whatever nsqd's own is: it may be shorter than browsers are given
+            self._options = replace(self._options, msg_timeout=ack_timeout + SPARE)
+        elif to_seconds(given) <= ack_timeout:
+            raise ConfigError("msg_timeout must be longer than ack_timeout")
 
     def consumer(self, topic: str, channel: str, max_in_flight: int) -> Consumer:
         """See :class:`Source`."""
@@ -87,7 +101,6 @@ class Feed:
         self.settings = settings
         self.counters = counters
         self._source = source
-        self._was_open = False
         self._waiting: list[Opened] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -119,12 +132,12 @@ class Feed:
         while True:
             try:
                 async with self._source.consumer(self.topic, self.channel, self.in_flight()) as consumer:
-                    self.consumer, self._was_open = consumer, True
+                    self.consumer = consumer
                     consumer.set_max_in_flight(self.in_flight())
                     self._tell_opened(None)
                     pause = SHORTEST_PAUSE
                     async for message in consumer:
-                        self.take(message)
+                        self._take(message)
             except NsqError as e:
                 log.warning("can't receive %s/%s - %s", self.topic, self.channel, e)
                 self._tell_opened(e)
@@ -132,6 +145,14 @@ class Feed:
                 self.consumer = None
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _take(self, message: Message) -> None:
+        try:
+            self.take(message)
+        except Exception:  # what is wrong with one message must not end the topic for everybody
+            log.exception("message %s of %s could not be passed on", message.id, self.topic)
+            if message.state == "held":
+                message.requeue(backoff=False)
 
     def _tell_opened(self, error: Exception | None) -> None:
         waiting, self._waiting = self._waiting, []
@@ -216,8 +237,12 @@ class Fanout(Feed):
             if session.number not in had:
                 delivery = delivery or self._delivery(message, payload)
                 session.offer(delivery)
+                delivery.gone = delivery.gone or not session.alive  # it will be back, on a new connection
         if delivery is not None and delivery.waiting:
             self.desk.take_in(delivery)
+            return
+        if delivery is not None and delivery.gone:
+            self.desk.settle(delivery)
             return
         if delivery is None and not had:
             self.counters.absent_total += 1
@@ -234,6 +259,7 @@ class Work(Feed):
         self, topic: str, channel: str, source: Source, settings: Settings, counters: Counters
     ) -> None:
         super().__init__(topic, channel, source, settings, counters)
+        self.desk = Desk(settings, counters, shared=True)
         self._busy: dict[Session, int] = {}
 
     def in_flight(self) -> int:
@@ -259,7 +285,7 @@ class Work(Feed):
         if opened is None:
             return
         delivery = self._delivery(message, opened[1], self.channel)
-        size = len(delivery.tail)
+        size = delivery.size
         free = [
             session
             for session, count in self.sessions.items()

@@ -125,16 +125,17 @@ class Hub:
 
     def settle(self, session: Session, command: Settle) -> bool:
         """Takes answers; whether at least one was to a message that is outstanding, which it no longer is."""
-        session.timeouts = 0
         settled = False
         for seq in command.seqs:
             if command.verb == "touch":
                 outstanding = session.outstanding.get(seq)
                 if outstanding is not None:
+                    session.timeouts = 0
                     outstanding.delivery.feed.touched(outstanding.delivery)
                 continue
             delivery = session.take(seq)
             if delivery is not None:  # else its time was over, and it comes again or has been dealt with
+                session.timeouts = 0
                 verdict: Verdict = "ack" if command.verb == "ack" else "nack"
                 delivery.feed.answered(delivery, session, verdict, command.delay)
                 settled = True
@@ -155,6 +156,9 @@ class Hub:
             return
         if key not in session.subscriptions and len(session.subscriptions) >= self.settings.max_subscriptions:
             refuse("TOO_MANY", f"a connection has at most {self.settings.max_subscriptions} subscriptions")
+            return
+        if key not in self.feeds and len(self.feeds) + len(self._closing) >= self.settings.max_topics:
+            refuse("UNAVAILABLE", "too many topics are subscribed to")
             return
         feed = self._feed(key)
         session.subscriptions[key] = feed

@@ -18,7 +18,8 @@ SIGNATURES = frozenset(
 class JwtAuth:
     """Tokens signed with ``key``: a secret (HS256), or the PEM text of a public key (RS256 and the like).
 
-    A token must have ``exp``; ``aud`` and ``iss`` must be these when they are given. ``user_claim`` names
+    A token must have ``exp``. ``aud`` and ``iss`` must be these when they are given; a token with ``aud`` is
+    meant for somebody else when no audience is given. ``user_claim`` names
     the user, ``permissions_claim`` holds what nsqd's auth service calls ``authorizations``: what may be
     heard beside the user's own messages. A connection ends when its token does.
     """
@@ -47,6 +48,8 @@ class JwtAuth:
             raise ConfigError("algorithms are either with a secret (HS...) or with a public key, not both")
         if wanted & HMAC and len(key.encode()) < 32:
             raise ConfigError("a secret has at least 32 bytes; a shorter one can be guessed")
+        for name in sorted(wanted):
+            _check_key(jwt, name, key)
         self._jwt = jwt
         self._key = key
         self._algorithms = sorted(wanted)
@@ -66,10 +69,12 @@ class JwtAuth:
                 audience=self._audience,
                 issuer=self._issuer,
                 leeway=self._leeway,
-                options={"require": ["exp"], "verify_aud": self._audience is not None},
+                options={"require": ["exp"]},
             )
         except self._jwt.PyJWTError as e:
             raise Denied(f"{type(e).__name__}: {e}") from None
+        except (ValueError, OverflowError, RecursionError) as e:  # read before any signature is looked at
+            raise Denied(f"the token is broken: {type(e).__name__}") from None
         user = claims.get(self._user_claim)
         if not isinstance(user, str) or not user:
             raise Denied(f"the token has no {self._user_claim}")
@@ -77,8 +82,23 @@ class JwtAuth:
             permissions = read_permissions(claims.get(self._permissions_claim))
         except BadGrant as e:
             raise Denied(str(e)) from None
-        ends = float(claims["exp"])  # PyJWT takes digits in quotes, too
+        try:
+            ends = float(claims["exp"])  # PyJWT takes digits in quotes, too
+        except OverflowError:
+            raise Denied("the token's end is no time") from None
         return Grant(user, permissions, max(0.0, ends + self._leeway - time.time()))
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+def _check_key(jwt: Any, algorithm: str, key: str) -> None:
+    """Raises ConfigError for a key that can verify nothing, which else every token would be blamed for."""
+    try:
+        prepared = jwt.get_algorithm_by_name(algorithm).prepare_key(key)
+    except NotImplementedError:
+        raise ConfigError(f"{algorithm} needs the package cryptography") from None
+    except (jwt.PyJWTError, ValueError, TypeError):
+        raise ConfigError(f"the key is none for {algorithm}; is the algorithm the right one?") from None
+    if hasattr(prepared, "sign"):
+        raise ConfigError("the key is a private one: whoever verifies tokens gets the public key only")

@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from nsqclient.connection.endpoint import Endpoint, SecretFile, from_url
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.durations import to_seconds
@@ -32,8 +33,8 @@ Run as many as you like behind a load balancer: they share nothing but NSQ. Dura
 30s, 1h30m. Every flag may also stand in the TOML file of --config, with _ for - in its name.
 """
 NS = 1_000_000_000
-SHORT, SPARE = 45.0, 15.0
-"""Seconds: nsqd's own message timeout (60 s) covers shorter acknowledgements; longer ones need so much on top."""
+POLL_INTERVAL = 15.0
+"""Seconds: a nsqd on which a topic is new is found within these; until then its messages reach no browser."""
 
 
 def _settings_default(name: str) -> Duration:
@@ -61,7 +62,11 @@ class Options:
     demo: bool = option(False, "serve a page to try things at /")
     nsqd_tcp_address: list[str] = option([], "host:port of a nsqd; may be given several times")
     lookupd_http_address: list[str] = option([], "host:port of a nsqlookupd; may be given several times")
+    nsq_url: str = option(
+        "", "where NSQ is and how to connect, in one: nsqd://host:4150?tls_ca=ca.pem, nsqlookup://host:4161"
+    )
     auth_secret: str = option("", "secret for nsqds that ask for AUTH")
+    auth_secret_file: str = option("", "file with that secret, read again for each connection")
     node: str = option(_DEFAULTS.node, "name of this bridge, for people")
     user_topic: list[str] = option([], "topic whose messages are addressed to users; several times")
     user_key: str = option(
@@ -75,10 +80,14 @@ class Options:
     jwt_audience: str = option("", "aud that tokens must have")
     jwt_issuer: str = option("", "iss that tokens must have")
     no_auth: bool = option(False, "take any token as the user's name and allow everything: for trying only")
+    trusted_proxy: list[str] = option(
+        [], "address or network of a proxy whose X-Forwarded-For is believed; several times"
+    )
     origin: list[str] = option([], "page that may connect, or *; several times (default: pages of this host)")
     max_connections: int = option(_DEFAULTS.max_connections, "browsers at a time")
     max_connections_per_user: int = option(_DEFAULTS.max_connections_per_user, "of one user")
     max_subscriptions: int = option(_DEFAULTS.max_subscriptions, "of one connection")
+    max_topics: int = option(_DEFAULTS.max_topics, "topics and channels that browsers subscribe to, in all")
     max_outstanding: int = option(_DEFAULTS.max_outstanding, "messages a browser may leave unacknowledged")
     max_outstanding_bytes: int = option(_DEFAULTS.max_outstanding_bytes, "bytes of these")
     slow: str = option(
@@ -100,11 +109,6 @@ def command_line() -> CommandLine:
 
 def make_bridge(options: Options) -> Bridge:
     """The bridge that these options describe; raises ConfigError and OSError."""
-    if bool(options.nsqd_tcp_address) == bool(options.lookupd_http_address):
-        raise ConfigError("give either --nsqd-tcp-address or --lookupd-http-address")
-    target = (
-        Nsqd(*options.nsqd_tcp_address) if options.nsqd_tcp_address else Lookup(*options.lookupd_http_address)
-    )
     if options.slow not in ("close", "drop"):
         raise ConfigError("--slow must be close or drop")
     ack_timeout = options.ack_timeout / NS
@@ -114,9 +118,11 @@ def make_bridge(options: Options) -> Bridge:
         user_key=options.user_key,
         user_header=options.user_header,
         origins=tuple(options.origin),
+        trusted_proxies=tuple(options.trusted_proxy),
         max_connections=options.max_connections,
         max_connections_per_user=options.max_connections_per_user,
         max_subscriptions=options.max_subscriptions,
+        max_topics=options.max_topics,
         max_outstanding=options.max_outstanding,
         max_outstanding_bytes=options.max_outstanding_bytes,
         slow="drop" if options.slow == "drop" else "close",
@@ -128,19 +134,37 @@ def make_bridge(options: Options) -> Bridge:
         rate=float(options.rate),
     )
     return Bridge(
-        target,
+        _endpoint(options),
         _authenticator(options),
         settings=settings,
-        options=ConnectionOptions(
-            auth=options.auth_secret or None,
-            client_id=options.node,
-            msg_timeout=None if ack_timeout <= SHORT else ack_timeout + SPARE,
-        ),
         address=options.http_address,
         admin_address=options.admin_address,
         tls=_tls(options),
         demo=options.demo,
     )
+
+
+def _endpoint(options: Options) -> Endpoint:
+    ways = [bool(options.nsqd_tcp_address), bool(options.lookupd_http_address), bool(options.nsq_url)]
+    if sum(ways) != 1:
+        raise ConfigError("give one of --nsqd-tcp-address, --lookupd-http-address and --nsq-url")
+    if options.auth_secret and options.auth_secret_file:
+        raise ConfigError("give either --auth-secret or --auth-secret-file")
+    if options.nsq_url:
+        endpoint = from_url(options.nsq_url)
+    elif options.nsqd_tcp_address:
+        endpoint = Endpoint(Nsqd(*options.nsqd_tcp_address), ConnectionOptions())
+    else:
+        lookup = Lookup(*options.lookupd_http_address, poll_interval=POLL_INTERVAL)
+        endpoint = Endpoint(lookup, ConnectionOptions())
+    changes: dict[str, object] = {}
+    if options.auth_secret_file:
+        changes["auth"] = SecretFile(options.auth_secret_file)
+    elif options.auth_secret:
+        changes["auth"] = options.auth_secret
+    if endpoint.options.client_id is None:
+        changes["client_id"] = options.node
+    return endpoint.with_options(**changes)
 
 
 def _authenticator(options: Options) -> Authenticator:

@@ -105,7 +105,7 @@ def parse(text: str) -> Command:
         return Settle(op, _seqs(data), _delay(data) if op == "nack" else None)
     if op == "auth":
         token = data.get("token")
-        if not isinstance(token, str):
+        if not isinstance(token, str) or not _is_sound(token):
             raise BadRequest("auth without a token")
         return Auth(token)
     if op == "subscribe":
@@ -123,6 +123,15 @@ def parse(text: str) -> Command:
 
 def _no_constant(text: str) -> None:
     raise ValueError(text)  # Infinity and NaN are not JSON
+
+
+def _is_sound(text: str) -> bool:
+    """Whether it can be sent on: JSON can spell halves of characters, which no encoding has."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _names(data: dict[str, Any]) -> tuple[str, str]:
@@ -153,7 +162,7 @@ def _delay(data: dict[str, Any]) -> float | None:
 
 def _ref(data: dict[str, Any]) -> str:
     ref = data.get("ref", "")
-    if not isinstance(ref, str) or len(ref) > MOST_REF:
+    if not isinstance(ref, str) or len(ref) > MOST_REF or not _is_sound(ref):
         raise BadRequest(f"ref is a text of at most {MOST_REF} characters")
     return ref
 

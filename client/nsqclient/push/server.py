@@ -16,6 +16,7 @@ from aiohttp import web
 from nsqclient.durations import to_seconds
 from nsqclient.lifecycle import Lifecycle
 from nsqclient.push.counters import Counters, page
+from nsqclient.push.doorkeeper import Doorkeeper, quiet
 from nsqclient.push.feeds import NsqSource
 from nsqclient.push.grants import Authenticator
 from nsqclient.push.hub import Hub
@@ -25,6 +26,7 @@ from nsqclient.push.sockets import Sockets
 from nsqcore.addresses import HostPort, parse_host_port
 
 if TYPE_CHECKING:
+    from nsqclient.connection.endpoint import Endpoint
     from nsqclient.connection.options import ConnectionOptions
     from nsqclient.discovery.targets import Target
 
@@ -48,13 +50,13 @@ class Bridge:
             await bridge.wait_closed()
 
     Browsers find the WebSocket at ``/ws`` and the client at ``/nsq.js``. ``admin_address`` is another
-    listener, not for browsers, with ``/health``, ``/metrics`` and ``/stats``. ``demo`` adds a page to try
+    listener, not for browsers, with ``/ping``, ``/health``, ``/metrics`` and ``/stats``. ``demo`` adds a page to try
     things at ``/``. Nodes share nothing: run as many as you like behind any load balancer.
     """
 
     def __init__(
         self,
-        target: Target,
+        target: Target | Endpoint,
         auth: Authenticator,
         *,
         settings: Settings | None = None,
@@ -64,10 +66,13 @@ class Bridge:
         tls: ssl.SSLContext | None = None,
         demo: bool = False,
     ) -> None:
-        """Nothing connects or listens here. Port 0 is a free one; ``tls`` makes it ``wss``."""
+        """Nothing connects or listens here. Port 0 is a free one; ``tls`` makes it ``wss``.
+
+        An Endpoint brings its ``options``. Raises ConfigError for what does not go together.
+        """
         self.settings: Settings = settings or Settings()
         self.counters: Counters = Counters()
-        self.hub: Hub = Hub(NsqSource(target, options), self.settings, self.counters)
+        self.hub: Hub = Hub(NsqSource(target, options, self.settings), self.settings, self.counters)
         self._sockets = Sockets(self.hub, auth)
         self._auth = auth
         self.address: str = address
@@ -81,8 +86,11 @@ class Bridge:
         self._closed = asyncio.Event()
         self._static = files("nsqclient.push") / "static"
         self._browsers = _runner(self._browser_routes(demo), to_seconds(self.settings.shutdown_timeout))
+        self._doorkeeper = Doorkeeper(to_seconds(self.settings.auth_timeout))
+        self._browsers.app.middlewares.append(self._doorkeeper.middleware)
         self._admin = _runner(
             [
+                web.get("/ping", self._ping),
                 web.get("/health", self._health),
                 web.get("/metrics", self._metrics),
                 web.get("/stats", self._stats),
@@ -91,7 +99,11 @@ class Bridge:
         )
 
     def _browser_routes(self, demo: bool) -> list[web.RouteDef]:
-        routes = [web.get("/ws", self._sockets.serve), web.get("/nsq.js", self._file("nsq.js", JAVASCRIPT))]
+        anywhere = {
+            "Access-Control-Allow-Origin": "*"
+        }  # modules are fetched with CORS; there is no secret in it
+        script = self._file("nsq.js", JAVASCRIPT, **anywhere)
+        routes = [web.get("/ws", self._sockets.serve), web.get("/nsq.js", script)]
         if demo:
             routes += [
                 web.get("/", self._file("demo.html", "text/html")),
@@ -117,8 +129,7 @@ class Bridge:
         try:
             self.hub.start()
             await self._browsers.setup()
-            await web.TCPSite(self._browsers, *self._listen, ssl_context=self._tls).start()
-            self.address = _first_address(self._browsers)
+            self.address = await self._doorkeeper.listen(self._browsers, self._listen, self._tls)
             if self._listen_admin is not None:
                 await self._admin.setup()
                 await web.TCPSite(self._admin, *self._listen_admin).start()
@@ -144,8 +155,7 @@ class Bridge:
 
     async def _close(self) -> None:
         self._sockets.draining = True
-        for site in list(self._browsers.sites):
-            await site.stop()
+        self._doorkeeper.close()
         for session in list(self.hub.sessions):
             session.close(Close.GOING_AWAY, "the bridge is shut down")
         await self._browsers.cleanup()  # waits for the sockets, then cancels what is left
@@ -156,18 +166,25 @@ class Bridge:
 
     # ---- pages
 
-    def _file(self, name: str, content_type: str) -> _Page:
+    def _file(self, name: str, content_type: str, **headers: str) -> _Page:
         text = (self._static / name).read_text("utf-8")
 
         async def page(request: web.Request) -> web.Response:
             return web.Response(
-                text=text, content_type=content_type, charset="utf-8", headers=SECURITY_HEADERS
+                text=text,
+                content_type=content_type,
+                charset="utf-8",
+                headers=SECURITY_HEADERS | headers,
             )
 
         return page
 
+    async def _ping(self, request: web.Request) -> web.Response:
+        """200 while the process can answer at all: whether to start it anew."""
+        return web.Response(text="OK")
+
     async def _health(self, request: web.Request) -> web.Response:
-        """200 while all user topics are received; 503 else, and while it ends."""
+        """200 while all user topics are received, 503 else, and while it ends: whether to send browsers here."""
         missing = [feed.topic for feed in self.hub.user_feeds if not feed.connected]
         if self._sockets.draining:
             return web.Response(status=503, text="NOK - going away\n")
@@ -209,7 +226,8 @@ class Bridge:
 def _runner(routes: list[web.RouteDef], patience: float) -> web.AppRunner:
     app = web.Application()
     app.add_routes(routes)
-    return web.AppRunner(app, access_log=None, shutdown_timeout=patience)  # a query may hold a token
+    # no access log: a query may hold a token
+    return web.AppRunner(app, access_log=None, logger=quiet, shutdown_timeout=patience)
 
 
 def _first_address(runner: web.AppRunner) -> str:

@@ -53,6 +53,7 @@ class Delivery:
         "key",
         "latest",
         "raw",
+        "size",
         "tail",
         "waiting",
     )
@@ -62,6 +63,8 @@ class Delivery:
         self.raw: Answerable = raw
         """The message; it has to be finished or requeued."""
         self.tail: str = tail
+        self.size: int = max(len(tail), len(raw.body))
+        """What it counts for, in bytes."""
         self.key: tuple[str, str] = (raw.node, raw.id)
         self.waiting: dict[Session, int] = {}
         """Who has not answered yet, and the number of the message there."""
@@ -127,7 +130,7 @@ class Session:
         """Sends a message. When there is no room, the connection is closed or does without, and it is False."""
         if not self.alive:
             return False
-        size = len(delivery.tail)
+        size = delivery.size
         if not self.has_room(size):
             self._counters.dropped_total += 1
             if self._settings.slow == "close":

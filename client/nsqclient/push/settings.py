@@ -9,8 +9,13 @@ from typing import Literal
 from nsqclient.checks import check_name
 from nsqclient.durations import Seconds, to_seconds, within
 from nsqclient.errors import ConfigError
+from nsqclient.push.forwarded import read_networks
 
 Slow = Literal["close", "drop"]
+RETRY_CEILING = 60.0
+"""Seconds between deliveries of a message that is handed back again and again, unless a browser wants more."""
+LONGEST_ACK = 840.0
+"""Seconds: nsqd holds a message for 15 minutes at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +40,8 @@ class Settings:
     """Of one user; more are refused."""
     max_subscriptions: int = 100
     """Of one connection."""
+    max_topics: int = 1000
+    """Subscribed to by all connections together; each costs a connection to every nsqd that has it."""
     max_outstanding: int = 500
     """Messages sent to one connection and not acknowledged: more than may be on their way at once."""
     max_outstanding_bytes: int = 1 << 20
@@ -54,13 +61,16 @@ class Settings:
     """Messages of one topic that wait for acknowledgements. Beyond half of it the oldest are finished
     early: browsers that do not answer must not keep messages from the others."""
     auth_timeout: Seconds = 10.0
-    """How long a connection may take to show a token."""
+    """How long a connection may take to ask for something, and then to show a token."""
     heartbeat: Seconds = 30.0
     """How often a silent connection is pinged; without an answer in half that time it is dropped."""
     send_timeout: Seconds = 10.0
     """How long a connection may take nothing of what is sent to it."""
     max_message: int = 16 << 10
     """Bytes of what a browser sends at once."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (``10.0.0.0/8``) or addresses of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto``
+    are believed."""
     rate: float = 50.0
     """What a browser may send per second, on average. Answers to messages are not counted."""
     burst: int = 200
@@ -86,10 +96,14 @@ class Settings:
         within("max_subscriptions", self.max_subscriptions, 0)
         within("attempts", self.attempts, 0)
         within("rate", self.rate, 0.001)
-        for name in ("ack_timeout", "max_hold", "auth_timeout", "heartbeat", "send_timeout"):
+        within("max_topics", self.max_topics, 0)
+        within("ack_timeout", self.ack_timeout, 0.001, LONGEST_ACK)
+        for name in ("max_hold", "auth_timeout", "heartbeat", "send_timeout"):
             within(name, getattr(self, name), 0.001)
-        for name in ("retry_delay", "linger", "shutdown_timeout"):
+        for name in ("linger", "shutdown_timeout"):
             within(name, getattr(self, name), 0)
+        within("retry_delay", self.retry_delay, 0, 3600)
+        read_networks(self.trusted_proxies)
         if to_seconds(self.send_timeout) > to_seconds(self.ack_timeout):
             raise ConfigError("send_timeout is longer than ack_timeout: messages would pile up unsent")
         if self.slow not in ("close", "drop"):

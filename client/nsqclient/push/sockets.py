@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from aiohttp import WSMsgType, web
 
 from nsqclient.durations import to_seconds
-from nsqclient.push.grants import Authenticator, Denied, Unavailable
+from nsqclient.push.forwarded import read_networks, sender
+from nsqclient.push.grants import Authenticator, Denied, Grant, Unavailable
 from nsqclient.push.hub import Full, Hub
 from nsqclient.push.protocol import (
     SUBPROTOCOL,
@@ -29,9 +30,12 @@ from nsqclient.push.protocol import (
     token_of_protocols,
 )
 from nsqclient.push.session import Session
+from nsqclient.push.settings import Settings
 
 log = logging.getLogger(__name__)
 
+AUTH_COST = 10
+"""What a token counts for among all that a browser may send: somebody has to be asked about it."""
 CLOSE_TIMEOUT = 2.0
 """Seconds for a browser to confirm that the connection is closed."""
 
@@ -44,6 +48,25 @@ class Ended(Exception):
         self.code = code
 
 
+class Allowance:
+    """What one browser may send, pings and all."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rate = settings.rate
+        self._burst = float(settings.burst)
+        self._left = self._burst
+        self._clock = asyncio.get_running_loop().time
+        self._last = self._clock()
+
+    def take(self, cost: float = 1.0) -> None:
+        """Raises Ended when it was too much."""
+        now = self._clock()
+        self._left = min(self._left + (now - self._last) * self._rate, self._burst) - min(cost, self._burst)
+        self._last = now
+        if self._left < 0:
+            raise Ended(Close.RATE, "too many messages")
+
+
 class Sockets:
     """Serves the WebSockets of one bridge."""
 
@@ -53,6 +76,7 @@ class Sockets:
         """Connections, those without a token included."""
         self.draining = False
         self._auth = auth
+        self._proxies = read_networks(hub.settings.trusted_proxies)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """The handler of the request that asks for a WebSocket."""
@@ -66,6 +90,7 @@ class Sockets:
             max_msg_size=settings.max_message,
             protocols=(SUBPROTOCOL,),
             timeout=CLOSE_TIMEOUT,
+            autoping=False,  # pings count for what a browser may send
             compress=False,  # it would cost each of ten thousand browsers its own window of memory
         )
         self.open += 1
@@ -91,6 +116,10 @@ class Sockets:
         if origin is not None and not self._welcome(origin, request.host):
             log.info("a page of %.200r was refused", origin)
             return web.Response(status=403, text="origin not allowed\n")
+        offered = request.headers.get("Sec-WebSocket-Protocol")
+        if offered is not None and SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
+            # no browser could go on without one of those it offers; and aiohttp would log them, the token too
+            return web.Response(status=400, text=f"offer the subprotocol {SUBPROTOCOL}\n")
         if self.open >= self.hub.settings.max_connections:
             return web.Response(status=503, headers={"Retry-After": "5"}, text="too many connections\n")
         return None
@@ -105,19 +134,20 @@ class Sockets:
             return False
 
     async def _converse(self, request: web.Request, ws: web.WebSocketResponse) -> None:
+        allowance = Allowance(self.hub.settings)
         token = _token_of(request)
         if not token:
-            token = await self._first_message(ws)
+            token = await self._first_message(ws, allowance)
         session = await self._admit(request, token)
         try:
-            await self._run(request, ws, session, token)
+            await self._run(request, ws, session, token, allowance)
         finally:
             self.hub.leave(session)
 
-    async def _first_message(self, ws: web.WebSocketResponse) -> str:
+    async def _first_message(self, ws: web.WebSocketResponse, allowance: Allowance) -> str:
         try:
             async with asyncio.timeout(to_seconds(self.hub.settings.auth_timeout)):
-                command = await self.command(ws)
+                command = await self.command(ws, allowance)
         except TimeoutError:
             raise Ended(Close.UNAUTHORIZED, "no token was sent in time") from None
         if not isinstance(command, Auth):
@@ -126,8 +156,7 @@ class Sockets:
 
     async def _admit(self, request: web.Request, token: str) -> Session:
         try:
-            grant = await self._auth.check(token, remote_ip=request.remote or "", tls=request.secure)
-            return self.hub.join(grant)
+            return self.hub.join(await self._grant(request, token))
         except Denied as e:
             self.hub.counters.rejected_total += 1
             log.info("a token from %s was refused - %s", request.remote, e)
@@ -140,11 +169,31 @@ class Sockets:
             self.hub.counters.rejected_total += 1
             raise Ended(e.code, str(e)) from None
 
+    async def _grant(self, request: web.Request, token: str) -> Grant:
+        address, secure = sender(
+            request.remote or "",
+            request.secure,
+            self._proxies,
+            request.headers.getall("X-Forwarded-For", ()),
+            request.headers.getall("X-Forwarded-Proto", ()),
+        )
+        try:
+            return await self._auth.check(token, remote_ip=address, tls=secure)
+        except (Denied, Unavailable):
+            raise
+        except Exception as e:  # noqa: BLE001 - an own mistake of the authenticator; its text may show the token
+            raise Unavailable(f"the check failed: {type(e).__name__}") from None
+
     async def _run(
-        self, request: web.Request, ws: web.WebSocketResponse, session: Session, token: str
+        self,
+        request: web.Request,
+        ws: web.WebSocketResponse,
+        session: Session,
+        token: str,
+        allowance: Allowance,
     ) -> None:
         settings = self.hub.settings
-        conversation = _Conversation(self, request, session, token)
+        conversation = _Conversation(self, request, session, token, allowance)
         session.tell(
             encode(
                 "welcome",
@@ -164,7 +213,7 @@ class Sockets:
     async def check_again(self, request: web.Request, session: Session, token: str) -> None:
         """A token, shown anew or still the old one, for a connection that has had one; raises Ended."""
         try:
-            grant = await self._auth.check(token, remote_ip=request.remote or "", tls=request.secure)
+            grant = await self._grant(request, token)
         except Denied:
             raise Ended(Close.UNAUTHORIZED, "the token is not good any more") from None
         except Unavailable as e:
@@ -173,9 +222,17 @@ class Sockets:
         if not self.hub.regrant(session, grant):
             raise Ended(Close.UNAUTHORIZED, "the token is another user's")
 
-    async def command(self, ws: web.WebSocketResponse) -> Command:
+    async def command(self, ws: web.WebSocketResponse, allowance: Allowance) -> Command:
         """The next command; raises Ended when there is none, or it is none."""
         message = await ws.receive()
+        while message.type in (WSMsgType.PING, WSMsgType.PONG):
+            allowance.take()
+            if message.type is WSMsgType.PING:
+                try:
+                    await ws.pong(message.data)
+                except ConnectionError:
+                    raise Ended(Close.GOING_AWAY, "") from None
+            message = await ws.receive()
         if message.type is WSMsgType.TEXT:
             try:
                 return parse(message.data)
@@ -199,8 +256,11 @@ class Sockets:
 class _Conversation:
     """Reads one browser's commands, and keeps its token good."""
 
-    def __init__(self, sockets: Sockets, request: web.Request, session: Session, token: str) -> None:
+    def __init__(
+        self, sockets: Sockets, request: web.Request, session: Session, token: str, allowance: Allowance
+    ) -> None:
         self._sockets = sockets
+        self._allowance = allowance
         self._request = request
         self._session = session
         self._token = token
@@ -208,18 +268,11 @@ class _Conversation:
 
     async def read(self, ws: web.WebSocketResponse) -> None:
         """Until the browser goes, or sends what it must not."""
-        settings = self._sockets.hub.settings
-        clock = asyncio.get_running_loop().time
-        allowance, last = float(settings.burst), clock()
         while True:
-            command = await self._sockets.command(ws)
+            command = await self._sockets.command(ws, self._allowance)
             if isinstance(command, Settle) and self._sockets.hub.settle(self._session, command):
                 continue  # it sends no more of these than messages were sent to it
-            now = clock()
-            allowance = min(allowance + (now - last) * settings.rate, settings.burst) - 1
-            last = now
-            if allowance < 0:
-                raise Ended(Close.RATE, "too many messages")
+            self._allowance.take(AUTH_COST if isinstance(command, Auth) else 1)
             if isinstance(command, Auth):
                 await self._check(command.token)
                 self._session.tell(encode("authenticated", user=self._session.user))
@@ -273,7 +326,9 @@ async def _first_end(*works: Coroutine[object, object, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    next(iter(done)).result()
+    ended = [task for task in tasks if not task.cancelled() and task.exception() is not None]
+    for task in (*ended, *done):
+        task.result()
 
 
 def _token_of(request: web.Request) -> str:

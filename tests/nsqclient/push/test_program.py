@@ -39,10 +39,14 @@ async def test_it_pushes_and_ends_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ((), "give either --nsqd-tcp-address or --lookupd-http-address"),
+        ((), "give one of --nsqd-tcp-address"),
         (("--nsqd-tcp-address=127.0.0.1:1",), "give one of --auth-http-address"),
         (("--nsqd-tcp-address=127.0.0.1:1", "--no-auth", "--slow=down"), "--slow must be close or drop"),
         (("--nsqd-tcp-address=127.0.0.1:1", "--no-auth", "--user-topic=*"), "topic name"),
+        (("--nsq-url=nsqd://x?tls=maybe", "--no-auth"), "tls"),
+        (("--nsq-url=http://x", "--no-auth"), "nsqlookup"),
+        (("--nsqd-tcp-address=127.0.0.1:1", "--nsq-url=nsqd://x", "--no-auth"), "give one of"),
+        (("--nsqd-tcp-address=127.0.0.1:1", "--no-auth", "--trusted-proxy=all"), "no address"),
         (("--nsqd-tcp-address=127.0.0.1:1", "--no-auth", "--tls-cert=x"), "belong together"),
         (("--nsqd-tcp-address=127.0.0.1:1", "--jwt-key-file=/nowhere"), "No such file"),
     ],

@@ -90,6 +90,37 @@ async def test_a_public_key_verifies_and_can_not_be_used_as_a_secret() -> None:
         JwtAuth(public.decode(), algorithms=["RS256", "HS256"])
 
 
+async def test_a_token_for_somebody_else_is_denied_where_nobody_is_named() -> None:
+    with pytest.raises(Denied):
+        await check(JwtAuth(SECRET), token(aud="billing"))
+
+
+def test_a_key_that_fits_no_algorithm_is_told_at_once() -> None:
+    private = rsa.generate_private_key(65537, 2048)
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    secret = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    JwtAuth(public.decode(), algorithms=["RS256", "PS512"])
+    for key, algorithms in (
+        (public.decode(), ["HS256"]),
+        (public.decode(), ["RS256", "ES256"]),
+        (secret.decode(), ["RS256"]),
+        (SECRET, ["RS256"]),
+        (SECRET, ["EdDSA"]),
+    ):
+        with pytest.raises(ConfigError, match="key"):
+            JwtAuth(key, algorithms=algorithms)
+
+
+async def test_numbers_beyond_all_bounds_are_no_end() -> None:
+    for end in (10**400, float("inf"), float("nan")):
+        with pytest.raises(Denied):
+            await check(JwtAuth(SECRET), token(exp=end))
+
+
 @pytest.mark.parametrize(("key", "algorithms"), [("short", ["HS256"]), (SECRET, []), (SECRET, ["none"])])
 def test_weak_settings_are_refused(key: str, algorithms: list[str]) -> None:
     with pytest.raises(ConfigError):
