@@ -1,6 +1,7 @@
 """``python -m bench.clients``: nsqclient beside the other Python clients, in turn, against one nsqd.
 
-Wall time and CPU time per message of the client process. Compare ratios of one run: machines differ and vary.
+Wall time and CPU time per message of the client process, ratios first: machines differ and vary. Each round the
+libraries take turns in another order.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.__main__ import KEPT, Daemon, daemon
@@ -66,19 +68,48 @@ def run(d: Daemon, library: str, task: Task, topic: str, patience: float) -> tup
     return figures["seconds"] / task.count * 1e6, figures["cpu"] / task.count * 1e6
 
 
-def table(title: str, results: dict[tuple[str, str], list[float]]) -> None:
-    """Medians; the last column is the best of the others divided by ours."""
-    print(f"| {title} | {' | '.join(LIBRARIES)} | best other / nsqclient |")
-    print("| --- |" + " ---: |" * (len(LIBRARIES) + 1))
-    for task in TASKS:
-        cells: dict[str, float] = {}
-        for library in LIBRARIES:
-            if runs := results.get((task.name, library)):
-                cells[library] = statistics.median(runs)
-        texts = [f"{cells[library]:.1f}" if library in cells else "-" for library in LIBRARIES]
-        others = [cells[library] for library in LIBRARIES[1:] if library in cells]
-        ratio = f"{min(others) / cells['nsqclient']:.1f}" if others and "nsqclient" in cells else "-"
-        print(f"| {task.name} | {' | '.join(texts)} | {ratio} |")
+class Results:
+    """Figures by row and library, a list with one for each round; None where the library could not do it."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._rounds: dict[tuple[str, str], list[float | None]] = {}
+
+    def add(self, task: Task, library: str, figure: float | None) -> None:
+        self._rounds.setdefault((task.name, library), []).append(figure)
+
+    def print(self, tasks: Sequence[Task]) -> None:
+        """How many times ours the others' are, then medians of all.
+
+        A ratio is the median of the rounds' ratios: what else the machine was doing then, all had to bear.
+        """
+        others = LIBRARIES[1:]
+        print(f"| {self.title}: times nsqclient's | {' | '.join(others)} | best of them |")
+        print("| --- |" + " ---: |" * (len(others) + 1))
+        for task in tasks:
+            ratios = [self._ratio(task, library) for library in others]
+            best = min((ratio for ratio in ratios if ratio is not None), default=None)
+            print(f"| {task.name} | {' | '.join(_text(ratio, 2) for ratio in [*ratios, best])} |")
+        print()
+        print(f"| {self.title} | {' | '.join(LIBRARIES)} |")
+        print("| --- |" + " ---: |" * len(LIBRARIES))
+        for task in tasks:
+            medians = [self._median(task, library) for library in LIBRARIES]
+            print(f"| {task.name} | {' | '.join(_text(median, 1) for median in medians)} |")
+        print()
+
+    def _median(self, task: Task, library: str) -> float | None:
+        rounds = [figure for figure in self._rounds[task.name, library] if figure is not None]
+        return statistics.median(rounds) if rounds else None
+
+    def _ratio(self, task: Task, library: str) -> float | None:
+        pairs = zip(self._rounds[task.name, library], self._rounds[task.name, "nsqclient"], strict=True)
+        ratios = [theirs / ours for theirs, ours in pairs if theirs and ours]
+        return statistics.median(ratios) if ratios else None
+
+
+def _text(figure: float | None, digits: int) -> str:
+    return "-" if figure is None else f"{figure:.{digits}f}"
 
 
 def main() -> None:
@@ -86,27 +117,28 @@ def main() -> None:
     parser.add_argument(
         "--nsqd", default=f"{sys.executable} -m nsqd", help="command of the daemon to work with"
     )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", help="a part of the names of the rows to run")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="a part of the names of the rows to run")
     parser.add_argument(
         "--patience", type=float, default=60.0, help="seconds after which a program is stopped"
     )
     args = parser.parse_args()
-    wall: dict[tuple[str, str], list[float]] = {}
-    cpu: dict[tuple[str, str], list[float]] = {}
+    tasks = [task for task in TASKS if args.only in task.name]
+    wall, cpu = Results("Wall time"), Results("CPU time")
     with daemon(args.nsqd, KEPT) as d:
         for number in range(args.rounds):
-            for task in TASKS:
-                if args.only and args.only not in task.name:
-                    continue
-                for library in LIBRARIES:
+            for row, task in enumerate(tasks):
+                first = (number + row) % len(
+                    LIBRARIES
+                )  # nobody always comes first, or always behind the same
+                for library in LIBRARIES[first:] + LIBRARIES[:first]:
                     figures = measure(d, library, task, f"{library}_{number}", args.patience)
-                    if figures is not None:
-                        wall.setdefault((task.name, library), []).append(figures[0])
-                        cpu.setdefault((task.name, library), []).append(figures[1])
-    table("us per message", wall)
+                    wall.add(task, library, figures and figures[0])
+                    cpu.add(task, library, figures and figures[1])
+    print("Microseconds per message.")
     print()
-    table("CPU us per message", cpu)
+    wall.print(tasks)
+    cpu.print(tasks)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ nsqd answers a bad command by closing the connection, which would take the neigh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeGuard, cast
 
 from nsqclient.durations import Seconds, to_ms, to_seconds
 from nsqclient.errors import ConfigError, DelayOutOfRange, EmptyMessage, InvalidName, MessageTooLarge
@@ -51,6 +52,17 @@ def check_bodies(bodies: object, limits: Limits) -> list[bytes]:
             "publish them in smaller batches"
         )
     return checked
+
+
+def plain_bodies(bodies: Sequence[object], limits: Limits) -> TypeGuard[Sequence[bytes]]:
+    """Whether :func:`check_bodies` would give them back as they are: found out at once, not one by one."""
+    if set(map(type, bodies)) != {bytes} or not all(bodies):
+        return False
+    several = cast(Sequence[bytes], bodies)
+    size = sum(map(len, several))
+    if size > limits.max_msg_size and max(map(len, several)) > limits.max_msg_size:
+        return False
+    return 4 + 4 * len(several) + size <= limits.max_body_size
 
 
 def check_delay(delay: Seconds, limits: Limits) -> int:

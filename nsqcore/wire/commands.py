@@ -41,16 +41,20 @@ def encode_dpub(topic: str, delay_ms: int, body: bytes) -> bytes:
 
 def encode_mpub(topic: str, bodies: Sequence[bytes]) -> bytes:
     """MPUB: all of ``bodies`` or none of them."""
-    batch = encode_batch(bodies)
-    return b"".join((b"MPUB ", topic.encode(), b"\n", _U32.pack(len(batch)), batch))
+    size = 4 + 4 * len(bodies) + sum(map(len, bodies))
+    return b"".join((b"MPUB ", topic.encode(), b"\n", _U32.pack(size), *_batch(bodies)))
 
 
 def encode_batch(bodies: Sequence[bytes]) -> bytes:
     """The count and the messages of an MPUB; also the body of ``POST /mpub?binary=true``."""
-    parts = [_U32.pack(len(bodies))]
-    for body in bodies:
-        parts += (_U32.pack(len(body)), body)
-    return b"".join(parts)
+    return b"".join(_batch(bodies))
+
+
+def _batch(bodies: Sequence[bytes]) -> list[bytes]:
+    parts = [_U32.pack(len(bodies))] * (1 + 2 * len(bodies))
+    parts[1::2] = map(_U32.pack, map(len, bodies))
+    parts[2::2] = bodies
+    return parts
 
 
 def encode_rdy(count: int) -> bytes:

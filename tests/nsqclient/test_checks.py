@@ -3,9 +3,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsqclient import ConfigError, DelayOutOfRange, EmptyMessage, InvalidName, Limits, MessageTooLarge
-from nsqclient.checks import check_bodies, check_body, check_delay, check_name, check_timeout
+from nsqclient.checks import check_bodies, check_body, check_delay, check_name, check_timeout, plain_bodies
 
 LIMITS = Limits(max_msg_size=10, max_body_size=30, max_delay=60)
 
@@ -49,6 +51,17 @@ def test_several_bodies_are_limited_together() -> None:
     assert check_bodies([b"x" * 9, b"x" * 9], LIMITS) == [b"x" * 9] * 2
     with pytest.raises(MessageTooLarge, match="2 messages take 31 bytes"):
         check_bodies([b"x" * 9, b"x" * 10], LIMITS)
+
+
+@given(st.lists(st.one_of(st.binary(max_size=12), st.binary(max_size=3).map(bytearray), st.text(max_size=2))))
+def test_bodies_found_plain_at_once_are_those_that_pass_as_they_are(bodies: list[object]) -> None:
+    passed: object = None
+    if all(type(body) is bytes for body in bodies):
+        try:
+            passed = check_bodies(bodies, LIMITS)
+        except ConfigError:
+            pass
+    assert plain_bodies(bodies, LIMITS) == (passed == bodies)
 
 
 def test_any_iterable_of_bodies_will_do() -> None:

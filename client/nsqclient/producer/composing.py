@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from random import SystemRandom
 from struct import Struct
 
-from nsqclient.checks import Body, check_bodies, check_body, check_delay, check_name, check_timeout
+from nsqclient.checks import (
+    Body,
+    check_bodies,
+    check_body,
+    check_delay,
+    check_name,
+    check_timeout,
+    plain_bodies,
+)
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
 from nsqclient.content.outgoing import Outgoing
@@ -82,10 +90,13 @@ class Composer:
         if self._always_seals or surroundings.get() is not NOWHERE:
             return None
         self._prefix(topic)
-        encode = self._codec.encode
-        bodies = check_bodies(
-            [value if isinstance(value, Body) else encode(value) for value in _several(values)], self._limits
-        )
+        several = _several(values)
+        bodies: Sequence[object] = several if type(several) is list else list(several)
+        if not plain_bodies(bodies, self._limits):
+            encode = self._codec.encode
+            bodies = check_bodies(
+                [value if isinstance(value, Body) else encode(value) for value in bodies], self._limits
+            )
         seconds = self._timeout if timeout is None else check_timeout(timeout)
         now = self._loop.time()
         command = commands.encode_mpub(topic, bodies)
