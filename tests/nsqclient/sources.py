@@ -53,10 +53,13 @@ class RecordingSource:
     def touched(self, message: Message) -> None:
         self.calls.append(("touched", message.id_bytes))
 
-    def keep(self, message: Message, limit: float | None) -> None:
+    def lapse(self, message: Message) -> None:
+        self.calls.append(("lapse",))
+
+    def keep(self, who: object, message: Message, limit: float | None) -> None:
         self.calls.append(("keep", limit))
 
-    def let_go(self, message: Message) -> None:
+    def let_go(self, who: object) -> None:
         self.calls.append(("let_go",))
 
     def too_late(self, message: Message, wanted: State) -> None:

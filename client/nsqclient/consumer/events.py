@@ -113,7 +113,7 @@ class LeaseLost(ConsumerEvent):
     """16 hexadecimal digits."""
     reason: Reason
     """``refused``: nsqd did not take an answer, as the message's time had run out. ``redelivered``: it came
-    here once more. ``expired``: it waited here for too long to be handed out. ``disconnected``: its
+    here once more. ``expired``: it waited here for too long to be handed out, or nobody answered it in time. ``disconnected``: its
     connection ended. ``late``: an answer was given to a message that was lost already."""
 
 

@@ -12,7 +12,7 @@ from nsqclient.consumer.backoff import Signal
 from nsqclient.consumer.dead_letter import DeadLetters, Why
 from nsqclient.consumer.events import Events, Expired, GaveUp
 from nsqclient.consumer.failures import Failures, GiveUpHook
-from nsqclient.consumer.message import FINISHED, LOST, Message, message_facts
+from nsqclient.consumer.message import FINISHED, Message, message_facts
 from nsqclient.content.scope import NOWHERE, surroundings
 from nsqclient.errors import DeadLetter
 from nsqclient.tasks import Tasks
@@ -145,13 +145,13 @@ class GiveUp:
                 await self._letters.publish(message, error, why)
         except BaseException as e:
             message.given_up = False
-            if message.state is not LOST:
+            if message.state is FINISHED:
                 if isinstance(e, Exception):
                     message.source.requeue(message, None)
                 else:
                     message.source.hand_back(message)
             raise
-        if message.state is not LOST:
+        if message.state is FINISHED:  # else it was lost, or handed back, meanwhile
             message.source.end_given_up(message, signal)
 
     def _broke(self, error: BaseException) -> None:

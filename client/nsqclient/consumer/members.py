@@ -26,6 +26,7 @@ from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import (
     AuthRejected,
     AuthRequired,
+    Closed,
     CompressionRefused,
     DeadLetter,
     IdentifyRejected,
@@ -83,7 +84,7 @@ class Members:
         self.counts: Counts = Counts()
         self.events: Events = events
         self.flow: Flow = flow
-        self.keeper: Keeper = Keeper(leases, self._held, self._shortest_lease, failed)
+        self.keeper: Keeper = Keeper(leases, self._held, self._shortest_lease, self._lapsed, failed)
         self.any_joined: bool = False
         """Whether a nsqd has ever accepted the subscription."""
         self._target = target
@@ -116,10 +117,14 @@ class Members:
 
     def found(self, named: frozenset[str], complete: bool) -> None:
         """There are these nsqds; ``complete`` says that there are no others."""
+        if self._intake.ended:  # whoever joined now would not be told to end
+            return
         self._nodes.found(named, complete, asyncio.get_running_loop().time())
 
     def connect(self, node: str) -> None:
-        """Uses that nsqd as well."""
+        """Uses that nsqd as well; raises Closed when the end has begun."""
+        if self._intake.ended:
+            raise Closed("the consumer is closed")
         self._nodes.unwanted.discard(node)
         self.found(frozenset([node]), False)
 
@@ -145,7 +150,10 @@ class Members:
         finally:
             if not self._intake.ended:  # else the end of the consumer does this
                 await member.end()
-                self.by_node.pop(node, None)
+                if self.by_node.get(node) is member:
+                    self._nodes.forget(node)
+                    if node not in self._nodes.unwanted:  # it was asked for again meanwhile
+                        self.found(frozenset([node]), False)
             unconfirmed.cancel()
 
     def _left(self, member: Subscription) -> None:
@@ -191,8 +199,14 @@ class Members:
     def _held(self) -> list[Message]:
         return [message for member in self.by_node.values() for message in member.held.values()]
 
+    def _lapsed(self, messages: list[Message]) -> None:
+        """nsqd must have taken these back: nobody answered them in time."""
+        self._intake.drop(messages)
+        for message in messages:
+            message.source.lapse(message)
+
     def _shortest_lease(self) -> float:
-        return min((m.lease - m.margin for m in self.by_node.values() if m.connected), default=1.0)
+        return min((m.lease - m.margin for m in self.by_node.values() if m.connected), default=inf)
 
     # ---- their end
 
@@ -267,6 +281,7 @@ class Members:
     def taken_back(self, messages: list[Message]) -> None:
         """nsqd has taken messages back while their connection goes on."""
         self._intake.drop(messages)
+        self._news.tell()
 
     def lost(self, subscription: Subscription, messages: list[Message]) -> None:
         """A connection is gone, with these."""

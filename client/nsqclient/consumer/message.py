@@ -74,11 +74,14 @@ class Source(Protocol):
     def touched(self, message: Message) -> None:
         """The message's time starts again."""
 
-    def keep(self, message: Message, limit: float | None) -> None:
-        """The message is touched in time from now on, for up to ``limit`` seconds."""
+    def lapse(self, message: Message) -> None:
+        """Nobody answered it in time, and nsqd must have taken it back."""
 
-    def let_go(self, message: Message) -> None:
-        """The message is no longer touched."""
+    def keep(self, who: object, message: Message, limit: float | None) -> None:
+        """The message is touched in time from now on, for up to ``limit`` seconds, on behalf of ``who``."""
+
+    def let_go(self, who: object) -> None:
+        """Nothing is touched on behalf of ``who`` any more."""
 
     def too_late(self, message: Message, wanted: State) -> None:
         """An answer was given to a message that is lost, after which it would be ``wanted``."""
@@ -141,7 +144,8 @@ class Message:
         self.received_at: float = received_at
         """When it was received, on the event loop's clock (seconds)."""
         self.renewed_at: float = received_at
-        """When it was touched last, or else received."""
+        """When its time began: when it was touched last, or else received. Where nsqd's longest time is all but
+        over a touch can't renew it in full, and this is as much earlier."""
         self.source: Source = source
         self.state: State = HELD
         """``held`` until it is answered; ``lost`` when its connection ended or nsqd took it back.
@@ -314,10 +318,10 @@ class _KeepAlive(AbstractAsyncContextManager[None, None]):
         self._limit = limit
 
     async def __aenter__(self) -> None:
-        self._message.source.keep(self._message, self._limit)
+        self._message.source.keep(self, self._message, self._limit)
 
     async def __aexit__(self, *exc: object) -> None:
-        self._message.source.let_go(self._message)
+        self._message.source.let_go(self)
 
 
 class _Contain(AbstractAsyncContextManager[Message, bool]):

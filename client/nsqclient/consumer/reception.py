@@ -191,6 +191,9 @@ class Reception:
 
     async def close(self, drain: float) -> None:
         """Ends in order; a second call waits for the first."""
+        if self.life.phase == "new":
+            self.intake.end()
+            self.events.end()
         await self.life.close(lambda: self._close(drain), self._hurry)
 
     async def _close(self, drain: float) -> None:

@@ -116,7 +116,9 @@ class Subscription:
         """Seconds until nsqd takes a message back that is neither answered nor touched."""
         self.longest: float = 0.0
         """Seconds until it does so in spite of TOUCH."""
-        self.margin = margin
+        self.margin: float = margin
+        """Seconds that messages and answers are taken to travel: at most half of ``lease``."""
+        self._margin = margin
         self.codec = codec
         self.settled: Settled = Settled(self._written)
         self._where = {"topic": topic, "channel": channel, "node": node}
@@ -165,7 +167,9 @@ class Subscription:
         self._reconnect.hurry()
 
     def begin_close(self) -> None:
-        """Asks nsqd to send no more; what is held may still be answered."""
+        """Asks nsqd to send no more, once; what is held may still be answered."""
+        if self.stopping:
+            return
         self.stopping = True
         if self._connection is not None and self._connection.alive:
             self._connection.advance(Event.CLS)
@@ -203,6 +207,7 @@ class Subscription:
         self.share = Share(connection.agreement.max_rdy_count, settle)
         self.lease = connection.agreement.msg_timeout
         self.longest = connection.agreement.max_msg_timeout
+        self.margin = min(self._margin, self.lease / 2)
         self._home.joined(self)
         return connection
 
@@ -254,17 +259,18 @@ class Subscription:
         self._home.dead(message, error)
 
     def touched(self, message: Message) -> None:
-        """The message's time starts again."""
-        message.renewed_at = asyncio.get_running_loop().time()
+        """The message's time starts again, as far as nsqd lets it."""
+        now = asyncio.get_running_loop().time()
+        message.renewed_at = min(now, message.received_at + max(0.0, self.longest - self.lease))
         self._send(commands.encode_touch(message.id_bytes))
 
-    def keep(self, message: Message, limit: float | None) -> None:
-        """The message is touched in time from now on, for up to ``limit`` seconds."""
-        self._home.keeper.keep(message, limit)
+    def keep(self, who: object, message: Message, limit: float | None) -> None:
+        """The message is touched in time from now on, for up to ``limit`` seconds, on behalf of ``who``."""
+        self._home.keeper.keep(who, message, limit)
 
-    def let_go(self, message: Message) -> None:
-        """The message is no longer touched."""
-        self._home.keeper.let_go(message)
+    def let_go(self, who: object) -> None:
+        """Nothing is touched on behalf of ``who`` any more."""
+        self._home.keeper.let_go(who)
 
     def too_late(self, message: Message, wanted: State) -> None:
         """An answer was given to a message that is lost: nsqd will deliver it again, it was counted."""
@@ -352,7 +358,9 @@ class Subscription:
         if message is not None and refusal.code == "E_TOUCH_FAILED":
             del self.held[message.id_bytes]
             self._take_back([message], "refused")
-        elif not refusal.fatal:
+        elif (
+            not refusal.fatal and refusal.code != "E_TOUCH_FAILED"
+        ):  # whose message was answered or lost meanwhile
             self._home.counts.lost += 1
             self._tell_lost(refusal.message_id.decode(), "refused")
             self._home.flow.lease_lost(self)
@@ -383,12 +391,18 @@ class Subscription:
         self._home.counts.lost += 1
         self._tell_lost(message.id, "expired")
 
+    def lapse(self, message: Message) -> None:
+        """Nobody answered it in time."""
+        self.expire(message)
+        self._home.flow.lease_lost(self)
+
     def _take_back(self, messages: list[Message], reason: Reason) -> None:
         for message in messages:
             message.state = LOST
             self._tell_lost(message.id, reason)
         self._home.counts.lost += len(messages)
         self._home.taken_back(messages)
+        self._home.flow.answered(self, None)  # there is room for others
         self._home.flow.lease_lost(self)
 
     def _tell_lost(self, message_id: str, reason: Reason) -> None:

@@ -39,6 +39,11 @@ class Nodes(Generic[M]):
         self._drop_missing_after = drop_missing_after
         self._missing: dict[str, float] = {}
 
+    def forget(self, address: str) -> None:
+        """There is no such member any more."""
+        self.members.pop(address, None)
+        self._missing.pop(address, None)
+
     def found(self, named: Iterable[str], complete: bool, now: float) -> None:
         """Takes an answer of discovery; only a ``complete`` one says that others are missing."""
         named = set(named) - self.unwanted
@@ -55,5 +60,5 @@ class Nodes(Generic[M]):
                 continue
             since = self._missing.setdefault(address, now)
             if not member.connected and now - since >= self._drop_missing_after:
-                del self.members[address], self._missing[address]
+                self.forget(address)
                 member.stop()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from math import inf
 
-from nsqclient import Backoff, EventStream, LeaseLost, Message
+import pytest
+
+from nsqclient import Backoff, EventStream, LeaseLost, Message, Producer
 from nsqclient.consumer.leases import due
+from nsqclient.testing import FakeCluster
 from nsqcore.wire.frames import MESSAGE_HEAD
 from tests.nsqclient.consumers import OPENING, make
 from tests.nsqclient.sources import RecordingSource
@@ -66,6 +70,75 @@ async def test_one_message_may_be_kept_alive() -> None:
             await nsqd.expect(f"TOUCH {kept}", f"TOUCH {kept}")
         message.finish()
         await nsqd.expect(f"FIN {kept}")
+
+
+async def test_who_keeps_a_message_alive_does_not_end_what_others_keep() -> None:
+    async with FakeNsqd(msg_timeout=400) as nsqd, make(nsqd.address) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        kept = nsqd.message()
+        message = await consumer.get(timeout=5)
+        async with message.keep_alive():
+            async with message.keep_alive(limit=0):
+                pass
+            await nsqd.expect(f"TOUCH {kept}", f"TOUCH {kept}")
+
+
+async def test_keeping_others_alive_does_not_put_off_a_touch() -> None:
+    async with FakeNsqd(msg_timeout=400) as nsqd, make(nsqd.address, max_in_flight=2) as consumer:
+        await nsqd.expect(*OPENING, "RDY 2")
+        kept, _ = nsqd.message(), nsqd.message()
+        first, second = await consumer.get(timeout=5), await consumer.get(timeout=5)
+        async with first.keep_alive(), asyncio.timeout(5):
+            while f"TOUCH {kept}" not in nsqd.commands:
+                async with second.keep_alive():
+                    await asyncio.sleep(0.001)
+        assert first.state == "held"
+
+
+async def test_the_margin_is_half_of_the_lease_at_most() -> None:
+    async with FakeNsqd(msg_timeout=2000) as nsqd, make(nsqd.address, margin=3600) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        nsqd.message()
+        message = await consumer.get(timeout=5)
+        assert 0.5 < message.time_left() <= 1
+
+
+async def test_touching_near_the_end_of_nsqds_longest_time_does_not_prolong_it() -> None:
+    options = {"msg_timeout": 2000, "max_msg_timeout": 2500}
+    async with FakeNsqd(**options) as nsqd, make(nsqd.address, margin=0) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        nsqd.message()
+        message = await consumer.get(timeout=5)
+        message.received_at -= 1
+        message.renewed_at -= 1
+        message.touch()
+        assert message.renewed_at == message.received_at + 0.5
+        assert message.time_left() == pytest.approx(message.time_left(hard=True), abs=0.01)
+
+
+@pytest.mark.parametrize("spread", ["fair", "eager"])
+async def test_what_nobody_ever_answers_stops_nothing(spread: str) -> None:
+    async with (
+        FakeCluster(nodes=2) as cluster,
+        Producer(cluster) as producer,
+        make(cluster, spread=spread) as consumer,
+    ):
+        await producer.publish("t", b"forgotten")
+        for attempt in range(1, 4):
+            assert (await consumer.get(timeout=10)).attempts == attempt
+            await cluster.clock.advance(75)
+
+
+async def test_what_nobody_ever_answers_is_not_kept_when_others_have_got_it() -> None:
+    async with FakeCluster(nodes=1) as cluster, Producer(cluster) as producer, make(cluster) as consumer:
+        await producer.publish("t", b"forgotten")
+        forgotten = await consumer.get(timeout=10)
+        async with make(cluster, max_in_flight=5) as other:
+            await cluster.clock.advance(61)
+            async with await (other if forgotten.state == "held" else consumer).get(timeout=10):
+                await cluster.clock.advance(20)
+            assert forgotten.state == "lost"
+            assert consumer.stats.in_flight == 0
 
 
 async def lost(events: EventStream, count: int) -> list[LeaseLost]:
