@@ -7,49 +7,47 @@ step in the context that belongs to the message.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any, Generic, TypeVar
+from types import CoroutineType, coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-class InContext(Generic[T]):
+@coroutine
+def in_context(
+    context: Context, function: Callable[..., Awaitable[T]], *arguments: object
+) -> Generator[Any, Any, T]:
     """Awaiting it calls ``function(*arguments)`` and awaits what it returns, all within ``context``.
 
     Cancelling, ``asyncio.timeout`` and ``asyncio.current_task`` work as ever: the task is the caller's.
     """
-
-    __slots__ = ("_arguments", "_context", "_function")
-
-    def __init__(self, context: Context, function: Callable[..., Awaitable[T]], *arguments: object) -> None:
-        self._context = context
-        self._function = function
-        self._arguments = arguments
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        enter = self._context.run
-        try:
-            steps, waiting_for = enter(_begin, self._function, self._arguments)
-            while True:
-                try:
-                    got = yield waiting_for
-                except GeneratorExit:
-                    enter(steps.close)
-                    raise
-                except BaseException as e:  # noqa: BLE001 - handed on to the handler, a cancellation included
-                    waiting_for = enter(steps.throw, e)
-                else:
-                    waiting_for = enter(steps.send, got)
-        except StopIteration as e:
-            return e.value  # type: ignore[no-any-return]
+    enter = context.run
+    try:
+        steps, waiting_for = enter(_begin, function, arguments)
+        while True:
+            try:
+                got = yield waiting_for
+            except GeneratorExit:
+                enter(steps.close)
+                raise
+            except BaseException as e:  # noqa: BLE001 - handed on to the handler, a cancellation included
+                waiting_for = enter(steps.throw, e)
+            else:
+                waiting_for = enter(steps.send, got)
+    except StopIteration as e:
+        return e.value  # type: ignore[no-any-return]
 
 
 def _begin(
     function: Callable[..., Awaitable[T]], arguments: tuple[object, ...]
-) -> tuple[Generator[Any, Any, T], object]:
+) -> tuple[Generator[Any, Any, T] | Coroutine[Any, Any, T], object]:
     """Calls it, and goes up to the first wait; raises StopIteration with the result when there is none."""
-    steps = function(*arguments).__await__()
+    awaitable = function(*arguments)
+    if isinstance(awaitable, CoroutineType):
+        return awaitable, awaitable.send(None)
+    steps = awaitable.__await__()
     if not hasattr(steps, "throw"):  # of a class whose __await__ returns no more than an iterator
         steps = _steps(steps)
     return steps, steps.send(None)

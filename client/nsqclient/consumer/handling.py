@@ -37,7 +37,10 @@ class Messages:
         if item.state is not HELD:
             return inf
         source = item.source
-        return min(item.renewed_at + source.lease, item.received_at + source.longest) - source.margin
+        soft, hard = item.renewed_at + source.lease, item.received_at + source.longest
+        if hard < soft:
+            soft = hard
+        return soft - source.margin
 
     def deadline(self, item: Message) -> float:
         """Of the sender's request."""

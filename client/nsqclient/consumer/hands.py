@@ -32,6 +32,7 @@ class Hands:
             concurrency,
             around=self._around,
             timeout=timeout,
+            take_now=reception.handout.take_now,
         )
 
     def batch_crew(

@@ -31,30 +31,29 @@ class Watch:
     def __init__(self, work: Callable[[], Iterable[Limited]]) -> None:
         self._work = work
         self._timer: asyncio.TimerHandle | None = None
-        self._at = inf
+        self.at: float = inf
+        """When it looks next; ``inf`` if nothing is watched."""
 
     def look(self, when: float) -> None:
         """Work has begun whose limit is at ``when``."""
-        if when < self._at:
+        if when < self.at:
             self._set(when)
 
     def stop(self) -> None:
         """Nothing is watched any more."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._at = None, inf
+        self._timer, self.at = None, inf
 
     def _set(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._at = when
+        self.at = when
         self._timer = asyncio.get_running_loop().call_at(when, self._due)
 
     def _due(self) -> None:
-        now = max(
-            asyncio.get_running_loop().time(), self._at
-        )  # timers may be early by the clock's resolution
-        self._timer, self._at = None, inf
+        now = max(asyncio.get_running_loop().time(), self.at)  # timers may be early by the clock's resolution
+        self._timer, self.at = None, inf
         following = inf
         for work in self._work():
             if work.until() <= now:

@@ -10,7 +10,7 @@ from functools import partial
 from math import inf
 from typing import Generic, Protocol, TypeVar
 
-from nsqclient.consumer.context import InContext
+from nsqclient.consumer.context import in_context
 from nsqclient.consumer.threads import HandlerThread, is_plain
 from nsqclient.consumer.watch import Reason, Watch
 from nsqclient.errors import Control, HandlerTimeout
@@ -65,12 +65,17 @@ class Worker(Generic[W]):
         timeout: float,
         watch: Watch,
         name: str,
+        take_now: Callable[[], W | None] | None = None,
     ) -> None:
-        """``take`` gives the next, or None at the end; ``timeout`` is in seconds, ``inf`` for none."""
+        """``take`` gives the next, or None at the end; ``timeout`` is in seconds, ``inf`` for none.
+
+        ``take_now`` may give it without waiting; its None says nothing.
+        """
         self.leaving = False
         """Whether it is to end once it has done what it is at."""
         self.task: asyncio.Task[None] | None = None
         self._take = take
+        self._take_now = take_now
         self._kind = kind
         self._timeout = timeout
         self._watch = watch
@@ -100,7 +105,10 @@ class Worker(Generic[W]):
         me = self.task = asyncio.current_task()
         assert me is not None
         try:
-            while not self.leaving and (item := await self._take()) is not None:
+            while not self.leaving:
+                item = None if self._take_now is None else self._take_now()
+                if item is None and (item := await self._take()) is None:
+                    break
                 await self._work(item, me)
                 if self._thread is not None:
                     await self._thread.wait()  # past its limit: the message is answered, the thread goes on
@@ -113,7 +121,7 @@ class Worker(Generic[W]):
     async def _work(self, item: W, me: asyncio.Task[None]) -> None:
         self._begin(item)
         try:
-            await InContext(self._kind.context(item), self._handle, item)
+            await in_context(self._kind.context(item), self._handle, item)
         except asyncio.CancelledError as e:
             if self._reason is not None and not me.uncancel():
                 self._over(item, self._reason)
@@ -138,10 +146,15 @@ class Worker(Generic[W]):
     def _begin(self, item: W) -> None:
         kind = self._kind
         self._item, self._reason = item, None
-        self._deadline = kind.deadline(item)
+        until = kind.lease_end(item)
+        self._deadline = deadline = kind.deadline(item)
+        if deadline < until:
+            until = deadline
         if self._timeout < inf:
             self._timeout_at = asyncio.get_running_loop().time() + self._timeout
-        self._watch.look(min(self._timeout_at, self._deadline, kind.lease_end(item)))
+            until = min(until, self._timeout_at)
+        if until < self._watch.at:
+            self._watch.look(until)
 
     async def _call(self, thread: HandlerThread, handler: Handler[W], item: W) -> object:
         loop = asyncio.get_running_loop()

@@ -36,12 +36,14 @@ class Crew(Generic[W]):
         around: Sequence[Around[W]] = (),
         timeout: Seconds | None = None,
         each: int = 1,
+        take_now: Callable[[], W | None] | None = None,
     ) -> None:
         """A handler that takes longer than ``timeout`` seconds fails. ``each`` is how many messages it may
-        handle at a time. Raises ConfigError."""
+        handle at a time. For ``take`` and ``take_now`` see :class:`Worker`. Raises ConfigError."""
         self._concurrency = check_concurrency(concurrency)
         self._of = workers
         self._take = take
+        self._take_now = take_now
         self._kind = kind
         self._handler = handler
         self._around = around
@@ -108,7 +110,14 @@ class Crew(Generic[W]):
             self._count += 1
             name = f"nsqclient handler {self._count}"
             worker = Worker(
-                self._take, self._kind, self._handler, self._around, self._timeout, self._watch, name
+                self._take,
+                self._kind,
+                self._handler,
+                self._around,
+                self._timeout,
+                self._watch,
+                name,
+                self._take_now,
             )
             context = None if self._context is None else self._context.copy()
             worker.task = loop.create_task(worker.run(), name=name, context=context)

@@ -6,7 +6,7 @@ from contextvars import ContextVar, copy_context
 
 import pytest
 
-from nsqclient.consumer.context import InContext
+from nsqclient.consumer.context import in_context
 
 variable: ContextVar[str] = ContextVar("variable", default="nothing")
 
@@ -24,7 +24,7 @@ async def test_what_a_handler_sets_is_its_own_also_after_it_waited() -> None:
     async def look() -> None:
         seen.append(variable.get())
 
-    assert await InContext(copy_context(), handler, "one") == "ONE"
+    assert await in_context(copy_context(), handler, "one") == "ONE"
     assert (seen, variable.get()) == (["one", "one"], "nothing")
 
 
@@ -35,7 +35,7 @@ async def test_the_context_may_be_prepared() -> None:
 
     context = copy_context()
     context.run(variable.set, "prepared")
-    assert await InContext(context, handler) == "prepared"
+    assert await in_context(context, handler) == "prepared"
 
 
 async def test_errors_come_out_wherever_they_are_raised() -> None:
@@ -51,13 +51,13 @@ async def test_errors_come_out_wherever_they_are_raised() -> None:
 
     for handler, text in ((at_once, "at once"), (later, "later"), (before_it_is_awaited, "before")):
         with pytest.raises(LookupError, match=text):
-            await InContext(copy_context(), handler)
+            await in_context(copy_context(), handler)
 
 
 async def test_anything_that_can_be_awaited_will_do() -> None:
     done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_soon(done.set_result, 7)
-    assert await InContext(copy_context(), lambda: done) == 7
+    assert await in_context(copy_context(), lambda: done) == 7
 
 
 async def test_a_cancellation_reaches_the_handler_and_its_cleaning_up_may_wait() -> None:
@@ -72,7 +72,7 @@ async def test_a_cancellation_reaches_the_handler_and_its_cleaning_up_may_wait()
             steps.append(variable.get())
 
     async def worker() -> None:
-        await InContext(copy_context(), handler)
+        await in_context(copy_context(), handler)
 
     task = asyncio.create_task(worker())
     await asyncio.sleep(0)
@@ -91,7 +91,7 @@ async def test_a_handler_may_limit_itself_and_knows_its_task() -> None:
             group.create_task(asyncio.sleep(0))
         return asyncio.current_task()
 
-    assert await InContext(copy_context(), handler) is asyncio.current_task()
+    assert await in_context(copy_context(), handler) is asyncio.current_task()
 
 
 async def test_a_step_that_is_dropped_ends_the_handler() -> None:
@@ -103,7 +103,7 @@ async def test_a_step_that_is_dropped_ends_the_handler() -> None:
         finally:
             ended.append("yes")
 
-    steps = InContext(copy_context(), handler).__await__()
+    steps = in_context(copy_context(), handler)
     next(steps)
     steps.close()
     assert ended == ["yes"]
@@ -117,4 +117,4 @@ async def test_what_can_be_awaited_need_not_be_a_generator() -> None:
     def handler() -> Once:
         return Once()
 
-    assert await InContext(copy_context(), handler) is None  # type: ignore[arg-type]
+    assert await in_context(copy_context(), handler) is None  # type: ignore[arg-type]
