@@ -95,9 +95,14 @@ class Trial:
     def published(self, topic: str) -> list[bytes]: ...
     @overload
     def published(self, topic: str, as_type: type[T]) -> list[T]: ...
-    def published(self, topic: str, as_type: type[Any] = bytes) -> list[Any]:
-        """What was published to ``topic`` since the cluster began, decoded; node by node, oldest first."""
-        bodies = (unwrap(body) for body in self.cluster.published(topic))
+    def published(self, topic: str, as_type: type[Any] | None = None) -> list[Any]:
+        """What was published to ``topic`` since the cluster began; node by node, oldest first.
+
+        Decoded by the app's codec into ``as_type``; without one the payloads as they are. Raises CodecError.
+        """
+        bodies = [unwrap(body) for body in self.cluster.published(topic)]
+        if as_type is None:
+            return [payload for _, payload in bodies]
         return [
             codecs.decode(self._codec, payload, as_type, headers.get("content-type", ""))
             for headers, payload in bodies

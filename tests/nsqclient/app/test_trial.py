@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from nsqclient import App, Closed, CodecError, ConfigError, Message
+from nsqclient import App, Closed, CodecError, ConfigError, Message, codecs
+from nsqclient.content.codecs import Codec
 from nsqclient.testing import FakeCluster
 
 
@@ -51,6 +52,21 @@ async def test_handlers_have_run_when_publish_returns() -> None:
         assert watch.calls == [b'{"name":"book","amount":2}', b'{"name":"pen"}']
         assert t.published("invoices", Invoice) == archive.calls
         assert t.published("orders")[1] == b'{"name":"pen"}'
+
+
+@pytest.mark.parametrize("codec", [codecs.json, codecs.msgpack, codecs.auto])
+async def test_what_was_published_is_there_as_it_is_and_as_what_it_means(codec: Codec) -> None:
+    own = App("127.0.0.1:1", codec=codec, headers="auto")
+
+    @own.on("orders", channel="billing")
+    @own.publishes("invoices")
+    async def bill(order: Order) -> Invoice:
+        return Invoice(order.name)
+
+    async with own.test() as t:
+        await t.publish("orders", Order("book"))
+        assert t.published("invoices") == [codec.encode(Invoice("book"))]
+        assert t.published("invoices", Invoice) == [Invoice("book")]
 
 
 async def test_each_test_begins_without_calls() -> None:
