@@ -129,6 +129,8 @@ class PublishError(NsqError):
 
 
 class _FixedOutcome(PublishError):
+    """One whose class tells the outcome."""
+
     _fixed: ClassVar[Outcome]
 
     def __init__(

@@ -259,7 +259,7 @@ class Work(Feed):
         self, topic: str, channel: str, source: Source, settings: Settings, counters: Counters
     ) -> None:
         super().__init__(topic, channel, source, settings, counters)
-        self.desk = Desk(settings, counters, shared=True)
+        self.desk: Desk = Desk(settings, counters, shared=True)
         self._busy: dict[Session, int] = {}
 
     def in_flight(self) -> int:
