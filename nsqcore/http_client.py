@@ -181,6 +181,8 @@ def _reason(error: Exception) -> str:
         return f"no TLS: {getattr(error.os_error, 'reason', None) or error.os_error}"
     if isinstance(error, aiohttp.ClientOSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno).lower()
+    if isinstance(error, aiohttp.ClientResponseError) and error.message.startswith("Bad status line"):
+        return "the answer is not HTTP"
     return str(error) or type(error).__name__
 
 

@@ -73,6 +73,12 @@ def check_delay(delay: Seconds, limits: Limits) -> int:
     return to_ms(delay)
 
 
+def check_kind(name: str, value: object, kind: type) -> None:
+    """Raises ConfigError unless ``value`` is None or a ``kind``; its text never shows the value."""
+    if value is not None and not isinstance(value, kind):
+        raise ConfigError(f"{name} is of type {type(value).__name__}, want {kind.__name__}(...)")
+
+
 def check_timeout(timeout: Seconds) -> float:
     """The timeout in seconds; raises ConfigError unless it is positive."""
     number = to_seconds(timeout)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+from nsqclient.checks import check_kind
 from nsqclient.connection.options import ConnectionOptions, Topology
 from nsqclient.discovery.dialing import UNIX_PREFIX
 from nsqclient.discovery.targets import Lookup, Nsqd, Target, to_target
@@ -49,6 +50,7 @@ def resolve(
     target: Target | Endpoint, options: ConnectionOptions | None
 ) -> tuple[Nsqd | Lookup, ConnectionOptions]:
     """What a producer or consumer was given; raises ConfigError."""
+    check_kind("options", options, ConnectionOptions)
     if not isinstance(target, Endpoint):
         return to_target(target), options or ConnectionOptions()
     if options is not None:

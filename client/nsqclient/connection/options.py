@@ -6,6 +6,7 @@ import math
 import socket
 from dataclasses import dataclass, field
 
+from nsqclient.checks import check_kind
 from nsqclient.connection.compression import Compression, parse_compression
 from nsqclient.credentials import Secret, check_secret
 from nsqclient.discovery.dialing import parse_local_addr
@@ -71,6 +72,9 @@ class ConnectionOptions:
     """What the nsqds accept, so that too much is refused here."""
 
     def __post_init__(self) -> None:
+        check_kind("tls", self.tls, Tls)
+        check_kind("topology", self.topology, Topology)
+        check_kind("limits", self.limits, Limits)
         if self.local_addr is not None:
             try:
                 parse_local_addr(self.local_addr)

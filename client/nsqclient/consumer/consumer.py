@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
-from nsqclient.checks import check_name
+from nsqclient.checks import check_kind, check_name
 from nsqclient.connection.endpoint import resolve
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.consumer.batches import BatchIterator, MessageBatch
@@ -127,6 +127,10 @@ class Consumer:
             raise ConfigError(f"headers is {headers!r}, want 'never' or 'auto'")
         if max_in_flight is not None:
             _check_count("max_in_flight", max_in_flight)
+        check_kind("flow", flow, FlowControl)
+        check_kind("failures", failures, Failures)
+        check_kind("leases", leases, Leases)
+        check_kind("dedup", dedup, Dedup)
         self.topic = topic
         self.channel = channel
         self._target, settings = resolve(target, options)
@@ -170,13 +174,24 @@ class Consumer:
     async def get(self, timeout: Seconds | None = None) -> Message:
         """The next message; raises TimeoutError after ``timeout`` seconds, and Closed.
 
-        A call that is cancelled or times out takes nothing: the message stays first in line.
+        The TimeoutError says which nsqds can't be reached, if none can. A call that is cancelled or times out
+        takes nothing: the message stays first in line.
         """
-        async with asyncio.timeout(None if timeout is None else to_seconds(timeout)):
-            message = await self._take()
+        try:
+            async with asyncio.timeout(None if timeout is None else to_seconds(timeout)) as limit:
+                message = await self._take()
+        except TimeoutError:
+            if limit.expired():
+                raise TimeoutError(self._nothing_came()) from None
+            raise
         if message is None:
             raise self._reception.life.closed()
         return message
+
+    def _nothing_came(self) -> str:
+        health = self.health()
+        why = "" if health.ready else f": {'; '.join(health.reasons)}"
+        return f"no message of {self.topic}/{self.channel} came in time{why}"
 
     # ---- handling
 

@@ -251,7 +251,10 @@ class Members:
 
     def connect_failed(self, subscription: Subscription, failure: Failure) -> None:
         """A nsqd can't be reached, or refused."""
-        level = logging.WARNING if isinstance(failure, REFUSALS) else logging.INFO
+        complaint = str(failure)
+        again = complaint == subscription.complaint and not isinstance(failure, REFUSALS)
+        level = logging.DEBUG if again else logging.WARNING
+        subscription.complaint = complaint
         where = {**self._where, "node": subscription.node}
         log.log(level, "can't receive %s/%s - %s", self._topic, self._channel, failure, extra=where)
         if self.events.wanted:

@@ -126,6 +126,8 @@ class Subscription:
         """Whether the first attempt to connect is over."""
         self.failure: Failure | None = None
         """Why the last attempt failed; None while it is connected."""
+        self.complaint: str = ""
+        """What was logged of that, so that it is said once."""
         self._connection: Connection | None = None
         self._home = home
         self._flow = home.flow
@@ -203,7 +205,7 @@ class Subscription:
             connection.close()
             raise
         self._connection = connection
-        self.decided, self.failure = True, None
+        self.decided, self.failure, self.complaint = True, None, ""
         self.share = Share(connection.agreement.max_rdy_count, settle)
         self.lease = connection.agreement.msg_timeout
         self.longest = connection.agreement.max_msg_timeout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
@@ -45,7 +46,7 @@ class Crew(Generic[W]):
         self._take = take
         self._take_now = take_now
         self._kind = kind
-        self._handler = handler
+        self._handler = check_handler(handler)
         self._around = around
         self._timeout = inf if timeout is None else check_timeout(timeout)
         self._each = each
@@ -155,6 +156,21 @@ class Workers:
     async def cancel(self) -> None:
         """Cancels all handlers; their messages are requeued."""
         await asyncio.gather(*(crew.cancel() for crew in self.crews))
+
+
+def check_handler(handler: Handler[W]) -> Handler[W]:
+    """Raises ConfigError unless it can be called with one argument: else every message would fail."""
+    if not callable(handler):
+        raise ConfigError(f"the handler is {handler!r}, want a function to be called with each message")
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):  # of some that are written in C nobody knows
+        return handler
+    try:
+        signature.bind(None)
+    except TypeError as e:
+        raise ConfigError(f"the handler {handler!r} can't be called with one argument: {e}") from None
+    return handler
 
 
 def check_concurrency(concurrency: int) -> int:

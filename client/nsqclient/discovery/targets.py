@@ -22,6 +22,9 @@ class Nsqd(Dialer):
         if not addresses:
             raise ConfigError("no nsqd address is given")
         for address in addresses:
+            if not isinstance(address, str):
+                raise ConfigError(f"{address!r} is not a nsqd address, such as 'host:4150'")
+        for address in addresses:
             _check_address(address)
         self.addresses: tuple[str, ...] = tuple(dict.fromkeys(addresses))
 
@@ -112,6 +115,8 @@ def to_target(target: Target) -> Nsqd | Lookup:
         return target
     if isinstance(target, Standin):
         return target.target
+    if not isinstance(target, Iterable):
+        raise ConfigError(f"a target is an address, several, a Nsqd or a Lookup, not {type(target).__name__}")
     return Nsqd(target) if isinstance(target, str) else Nsqd(*target)
 
 

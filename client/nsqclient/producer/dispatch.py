@@ -103,6 +103,7 @@ class Dispatch:
         self._timer_at = inf
         self.accepting: bool = True
         self._last_failure: Failure | None = None
+        self._lookup_failure = ""
         self._connects = asyncio.Event()
         """Set anew at each connect and each failure to."""
         self._discovery: Discovery | None = None
@@ -138,7 +139,9 @@ class Dispatch:
         """Begins to connect."""
         target = self._settings.target
         if isinstance(target, Lookup):
-            self._discovery = Discovery(target, None, self._found, self._settings.chance)
+            self._discovery = Discovery(
+                target, None, self._found, self._settings.chance, self._lookup_failing
+            )
             self._tasks.start(self._discovery.run(), "nsqclient producer discovery")
         else:
             self._found(frozenset(target.addresses), True)
@@ -313,6 +316,8 @@ class Dispatch:
 
     def _no_nodes(self) -> NoNodes:
         target, why = self._settings.target, f": {self._last_failure}" if self._last_failure else ""
+        if isinstance(target, Lookup) and not self._outlets():
+            why = self._lookup_failure or ": the nsqlookupds know of none"
         if self.connections:
             copies, there = self._settings.routing.copies, self.connections
             return NoNodes(f"{copies} copies want as many nsqds of {target!r}, {there} are connected{why}")
@@ -344,8 +349,13 @@ class Dispatch:
             settings.target.dial,
         )
 
+    def _lookup_failing(self, url: str, reason: str) -> None:
+        self._lookup_failure = f": nsqlookupd {url} does not answer - {reason}"
+
     def _found(self, named: frozenset[str], complete: bool) -> None:
         self._nodes.found(named, complete, self._loop.time())
+        if complete:
+            self._lookup_failure = ""
         if self._discovery is not None:
             for outlet in self._outlets():
                 found = self._discovery.nodes.get(outlet.address)

@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
-from nsqclient.checks import Body, check_timeout
+from nsqclient.checks import Body, check_kind, check_timeout
 from nsqclient.connection.endpoint import resolve
 from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.state import Agreement
@@ -114,6 +114,9 @@ class Producer:
             raise ConfigError("max_pending and max_pending_bytes are at least 1")
         if reports not in ("errors", "all", "none"):
             raise ConfigError(f"reports is {reports!r}, want 'errors', 'all' or 'none'")
+        check_kind("routing", routing, Routing)
+        check_kind("retry", retry, RetryPolicy)
+        check_kind("batch", batch, Batch)
         routing = routing or Routing()
         if batch is not None and routing.copies > 1:
             raise ConfigError(

@@ -58,48 +58,48 @@ class Options:
     http_address: str = option("127.0.0.1:4180", "host:port that browsers connect to")
     admin_address: str = option("", "host:port of /health, /metrics and /stats, which browsers need not see")
     tls_cert: str = option("", "PEM file with the certificate that browsers see; makes it wss and https")
-    tls_key: str = option("", "PEM file with its key")
+    tls_key: str = option("", "PEM file with the key of --tls-cert")
     demo: bool = option(False, "serve a page to try things at /")
-    nsqd_tcp_address: list[str] = option([], "host:port of a nsqd; may be given several times")
-    lookupd_http_address: list[str] = option([], "host:port of a nsqlookupd; may be given several times")
+    nsqd_tcp_address: list[str] = option([], "host:port of a nsqd")
+    lookupd_http_address: list[str] = option([], "host:port of a nsqlookupd")
     nsq_url: str = option(
         "", "where NSQ is and how to connect, in one: nsqd://host:4150?tls_ca=ca.pem, nsqlookup://host:4161"
     )
     auth_secret: str = option("", "secret for nsqds that ask for AUTH")
-    auth_secret_file: str = option("", "file with that secret, read again for each connection")
+    auth_secret_file: str = option("", "file with the secret for nsqds, read again for each connection")
     node: str = option(_DEFAULTS.node, "name of this bridge, for people")
-    user_topic: list[str] = option([], "topic whose messages are addressed to users; several times")
+    user_topic: list[str] = option([], "topic whose messages are addressed to users")
     user_key: str = option(
-        _DEFAULTS.user_key, "where a JSON message names its user: a member, or a path of them"
+        _DEFAULTS.user_key, "where a JSON message names its user: a member, or a path such as meta.user"
     )
-    user_header: str = option("", "header that names the user instead")
-    auth_http_address: list[str] = option([], "host:port or URL of an auth service, as nsqd's; several times")
-    auth_http_request_method: str = option("get", "get or post")
+    user_header: str = option("", "header that names the user, instead of --user-key")
+    auth_http_address: list[str] = option([], "host:port or URL of a service that checks tokens, as nsqd's")
+    auth_http_request_method: str = option("get", "how the auth service is asked: get or post")
     jwt_key_file: str = option("", "file with the secret or public key (PEM) of JSON Web Tokens")
-    jwt_algorithm: list[str] = option([], "algorithm of tokens (default HS256); several times")
-    jwt_audience: str = option("", "aud that tokens must have")
-    jwt_issuer: str = option("", "iss that tokens must have")
+    jwt_algorithm: list[str] = option([], "algorithm of JSON Web Tokens; HS256 without it")
+    jwt_audience: str = option("", "aud that JSON Web Tokens must have")
+    jwt_issuer: str = option("", "iss that JSON Web Tokens must have")
     no_auth: bool = option(False, "take any token as the user's name and allow everything: for trying only")
     trusted_proxy: list[str] = option(
-        [], "address or network of a proxy whose X-Forwarded-For is believed; several times"
+        [], "address or network of a proxy whose X-Forwarded-For is believed"
     )
-    origin: list[str] = option([], "page that may connect, or *; several times (default: pages of this host)")
-    max_connections: int = option(_DEFAULTS.max_connections, "browsers at a time")
-    max_connections_per_user: int = option(_DEFAULTS.max_connections_per_user, "of one user")
-    max_subscriptions: int = option(_DEFAULTS.max_subscriptions, "of one connection")
+    origin: list[str] = option([], "origin whose pages may connect, or *; without it those of this host")
+    max_connections: int = option(_DEFAULTS.max_connections, "connections at a time")
+    max_connections_per_user: int = option(_DEFAULTS.max_connections_per_user, "connections at a time of one user")
+    max_subscriptions: int = option(_DEFAULTS.max_subscriptions, "subscriptions of one connection")
     max_topics: int = option(_DEFAULTS.max_topics, "topics and channels that browsers subscribe to, in all")
     max_outstanding: int = option(_DEFAULTS.max_outstanding, "messages a browser may leave unacknowledged")
-    max_outstanding_bytes: int = option(_DEFAULTS.max_outstanding_bytes, "bytes of these")
+    max_outstanding_bytes: int = option(_DEFAULTS.max_outstanding_bytes, "bytes that a browser may leave unacknowledged")
     slow: str = option(
-        _DEFAULTS.slow, "what happens beyond that: close the connection, or drop messages for it"
+        _DEFAULTS.slow, "beyond --max-outstanding: close the connection, or drop messages for it"
     )
-    max_in_flight: int = option(_DEFAULTS.max_in_flight, "messages of one topic that wait for browsers")
+    max_in_flight: int = option(_DEFAULTS.max_in_flight, "messages of one topic that may wait for browsers")
     attempts: int = option(_DEFAULTS.attempts, "deliveries of a message that is handed back; 0 is any number")
     ack_timeout: Duration = option(
         _settings_default("ack_timeout"), "how long a browser may take to acknowledge"
     )
     heartbeat: Duration = option(_settings_default("heartbeat"), "how often silent browsers are pinged")
-    rate: int = option(int(_DEFAULTS.rate), "what a browser may send per second")
+    rate: int = option(int(_DEFAULTS.rate), "commands that a browser may send per second")
 
 
 def command_line() -> CommandLine:
