@@ -80,16 +80,18 @@ class Options:
     jwt_audience: str = option("", "aud that JSON Web Tokens must have")
     jwt_issuer: str = option("", "iss that JSON Web Tokens must have")
     no_auth: bool = option(False, "take any token as the user's name and allow everything: for trying only")
-    trusted_proxy: list[str] = option(
-        [], "address or network of a proxy whose X-Forwarded-For is believed"
-    )
+    trusted_proxy: list[str] = option([], "address or network of a proxy whose X-Forwarded-For is believed")
     origin: list[str] = option([], "origin whose pages may connect, or *; without it those of this host")
     max_connections: int = option(_DEFAULTS.max_connections, "connections at a time")
-    max_connections_per_user: int = option(_DEFAULTS.max_connections_per_user, "connections at a time of one user")
+    max_connections_per_user: int = option(
+        _DEFAULTS.max_connections_per_user, "connections at a time of one user"
+    )
     max_subscriptions: int = option(_DEFAULTS.max_subscriptions, "subscriptions of one connection")
     max_topics: int = option(_DEFAULTS.max_topics, "topics and channels that browsers subscribe to, in all")
     max_outstanding: int = option(_DEFAULTS.max_outstanding, "messages a browser may leave unacknowledged")
-    max_outstanding_bytes: int = option(_DEFAULTS.max_outstanding_bytes, "bytes that a browser may leave unacknowledged")
+    max_outstanding_bytes: int = option(
+        _DEFAULTS.max_outstanding_bytes, "bytes that a browser may leave unacknowledged"
+    )
     slow: str = option(
         _DEFAULTS.slow, "beyond --max-outstanding: close the connection, or drop messages for it"
     )
