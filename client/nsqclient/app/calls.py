@@ -52,12 +52,23 @@ class Calls:
         call = self._single if self._route.batch is None else self._batch
         if is_plain(self._function):
             return call
+        if self._watch is None and self._route.batch is None and inspect.iscoroutinefunction(self._function):
+            return self._straight
 
         async def awaited(item: Any) -> object:
             result = call(item)
             return await result if inspect.isawaitable(result) else result
 
         return awaited
+
+    async def _straight(self, message: Message) -> object:
+        """What :meth:`_single` comes to in the common case, at half its cost."""
+        payload = message.body if self._signature.payload is None else self._read(message)
+        args, named = self._signature.arguments(payload, message)
+        value = await self._function(*args, **named)
+        if value is not None and self._route.handler.publishes:
+            await self._publish_result(value)
+        return value
 
     def _single(self, message: Message) -> object:
         return self._guarded(lambda: self._call_single(message))
@@ -110,10 +121,13 @@ class Calls:
         if inspect.isawaitable(value):
             value = await value
         if value is not None:
-            values = value if self._route.batch is not None and isinstance(value, list) else [value]
-            for topic in self._route.handler.publishes:
-                await self._publish(topic, values)
+            await self._publish_result(value)
         return value
+
+    async def _publish_result(self, value: object) -> None:
+        values = value if self._route.batch is not None and isinstance(value, list) else [value]
+        for topic in self._route.handler.publishes:
+            await self._publish(topic, values)
 
     def _guarded(self, call: Callable[[], object]) -> object:
         """Tells the watch what goes wrong, now and in what is to be awaited."""
