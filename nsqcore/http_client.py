@@ -189,7 +189,7 @@ def _reason(error: Exception) -> str:
 def _code(data: bytes) -> str:
     try:
         message = json.loads(data)["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return message if isinstance(message, str) else ""
 
@@ -198,7 +198,7 @@ def _https_url(url: str, data: bytes) -> str | None:
     """Where to ask again: a nsqd that requires TLS answers 403 with its ``https_port``."""
     try:
         port = int(json.loads(data)["https_port"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):  # the last for infinity
         return None
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")

@@ -210,6 +210,8 @@ async def test_a_daemon_that_requires_tls_is_asked_again_at_its_https_port(
         ("http://h:4151/stats", b'{"message":"FORBIDDEN"}', None),
         ("http://h:4151/stats", b"[]", None),
         ("http://h:4151/stats", b"no", None),
+        ("http://h:4151/stats", b'{"https_port":1e999}', None),
+        ("http://h:4151/stats", b'{"https_port":' + b"[" * 100_000, None),
     ],
 )
 def test_where_to_ask_again(url: str, data: bytes, retry: str | None) -> None:

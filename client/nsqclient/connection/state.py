@@ -120,26 +120,20 @@ class Agreement:
     @classmethod
     def from_answer(cls, data: bytes) -> Self:
         """Reads the answer; a nsqd that negotiates nothing says ``OK``, which means the defaults."""
-        try:
-            said = json.loads(data)
-        except ValueError:
-            said = None
-        if not isinstance(said, dict):
-            return cls()
-        rdy, lease, longest = (said.get(k) for k in ("max_rdy_count", "msg_timeout", "max_msg_timeout"))
-        level, sample, size = (said.get(k) for k in ("deflate_level", "sample_rate", "max_msg_size"))
+        said, unsaid = _read_object(data), cls()
+        level = _count(said.get("deflate_level"))
         return cls(
-            version=str(said.get("version", "")),
-            max_rdy_count=rdy if isinstance(rdy, int) and rdy > 0 else cls().max_rdy_count,
-            msg_timeout=lease / 1000 if isinstance(lease, int) and lease > 0 else cls().msg_timeout,
-            max_msg_timeout=longest / 1000 if isinstance(longest, int) and longest > 0 else 900.0,
+            version=_text(said.get("version")),
+            max_rdy_count=_count(said.get("max_rdy_count")) or unsaid.max_rdy_count,
+            msg_timeout=_count(said.get("msg_timeout")) / 1000 or unsaid.msg_timeout,
+            max_msg_timeout=_count(said.get("max_msg_timeout")) / 1000 or unsaid.max_msg_timeout,
             auth_required=said.get("auth_required") is True,
             tls=said.get("tls_v1") is True,
             snappy=said.get("snappy") is True,
             deflate=said.get("deflate") is True,
-            deflate_level=level if isinstance(level, int) and 1 <= level <= 9 else cls().deflate_level,
-            sample_rate=sample if isinstance(sample, int) else 0,
-            max_msg_size=size if isinstance(size, int) and size > 0 else None,
+            deflate_level=level if 1 <= level <= 9 else unsaid.deflate_level,
+            sample_rate=_count(said.get("sample_rate")),
+            max_msg_size=_count(said.get("max_msg_size")) or None,
         )
 
 
@@ -155,18 +149,32 @@ class Identity:
     @classmethod
     def from_answer(cls, data: bytes) -> Self:
         """Reads the answer to AUTH."""
-        try:
-            said = json.loads(data)
-        except ValueError:
-            said = None
-        if not isinstance(said, dict):
-            return cls()
-        count = said.get("permission_count")
+        said = _read_object(data)
         return cls(
-            str(said.get("identity", "")),
-            str(said.get("identity_url", "")),
-            count if isinstance(count, int) else 0,
+            _text(said.get("identity")), _text(said.get("identity_url")), _count(said.get("permission_count"))
         )
+
+
+_MOST = 1 << 53
+"""No count is larger: what comes from a peer is divided and added to a clock."""
+
+
+def _read_object(data: bytes) -> dict[str, object]:
+    """The JSON object that ``data`` is; an empty one for anything else."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):  # the latter for a text of brackets
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _count(value: object) -> int:
+    """0 for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST else 0
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 class Refusal(NamedTuple):

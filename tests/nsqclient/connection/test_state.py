@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nsqclient.connection.state import Agreement, Event, OutOfTurn, Phase, advance, read_refusal
+from nsqclient.connection.state import Agreement, Event, Identity, OutOfTurn, Phase, advance, read_refusal
 
 
 def walk(*events: Event) -> Phase:
@@ -73,3 +73,20 @@ def test_a_failed_answer_is_not_fatal_and_names_its_message(verb: str) -> None:
 
 def test_a_refusal_of_odd_bytes_can_be_read() -> None:
     assert read_refusal(b"\xff").code == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"[" * 100_000,
+        b'{"version": ' + b"[" * 100_000,
+        b'{"msg_timeout": 1' + b"0" * 400 + b"}",
+        b'{"max_msg_timeout": 1' + b"0" * 400 + b"}",
+        b'{"max_rdy_count": true, "msg_timeout": true, "max_msg_size": true, "deflate_level": true}',
+        b'{"permission_count": 1e999, "identity": {}, "identity_url": []}',
+        b'{"max_rdy_count": NaN, "version": NaN}',
+    ],
+)
+def test_answers_that_make_no_sense_mean_the_defaults(answer: bytes) -> None:
+    assert Agreement.from_answer(answer) == Agreement()
+    assert Identity.from_answer(answer) == Identity()
