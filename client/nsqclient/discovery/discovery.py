@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from nsqclient.credentials import read_secret
-from nsqclient.discovery.found import FoundNode, read_found
+from nsqclient.discovery.found import MOST_NODES, FoundNode, read_found
 from nsqclient.discovery.targets import Lookup
 from nsqclient.errors import ConfigError
 from nsqclient.pauses import Chance
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 16 << 20
 """Of an answer: more than 50,000 nsqds take."""
+MOST_KNOWN = 2 * MOST_NODES
+"""Nsqds that are remembered while some nsqlookupd does not answer; one that lies could name others each time."""
 MOST_ASKED = 3
 """Nsqlookupds per poll, where one is asked after the other."""
 HEADERS: Mapping[str, str] = {}
@@ -58,7 +60,9 @@ class Discovery:
         self.polled: asyncio.Event = asyncio.Event()
         """Set when the first poll is over, whatever it brought."""
         self.nodes: Mapping[str, FoundNode] = {}
-        """What has been found, by address; forgotten when a poll that all answered does not bring it."""
+        """What has been found, by address; forgotten when a poll that all answered does not bring it.
+
+        Never more than ``MOST_KNOWN``, unless one poll brings them."""
         self._lookup = lookup
         self._topic = topic
         self._found = found
@@ -161,7 +165,8 @@ class Discovery:
             except Exception:  # the filter is the user's: its faults must not cost the connections there are
                 log.exception("the discovery filter failed; what was found is not used")
                 return
-        self.nodes = chosen if complete else {**self.nodes, **chosen}
+        known = chosen if complete else {**self.nodes, **chosen}
+        self.nodes = known if len(known) <= MOST_KNOWN else chosen
         self._found(frozenset(chosen), complete)
 
     async def _ask(self, http: JsonClient, url: str) -> Answer | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from math import inf
 from typing import Generic, Protocol, TypeVar
 
@@ -24,6 +24,9 @@ class Member(Protocol):
         """Tries to connect now."""
 
 
+MOST_MEMBERS = 4096
+"""However many are named: each is connected to, and a nsqlookupd may name others each time."""
+
 M = TypeVar("M", bound=Member)
 
 
@@ -44,11 +47,23 @@ class Nodes(Generic[M]):
         self.members.pop(address, None)
         self._missing.pop(address, None)
 
+    def _dispensable(self, named: Collection[str]) -> list[str]:
+        """Those not named now that can't be reached; known longest first."""
+        return [a for a, member in self.members.items() if a not in named and not member.connected]
+
     def found(self, named: Iterable[str], complete: bool, now: float) -> None:
         """Takes an answer of discovery; only a ``complete`` one says that others are missing."""
         named = set(named) - self.unwanted
+        dispensable: Iterator[str] | None = None
         for address in sorted(named):
             if address not in self.members:
+                if len(self.members) >= MOST_MEMBERS:
+                    dispensable = dispensable or iter(self._dispensable(named))
+                    other = next(dispensable, None)
+                    if other is None:
+                        continue
+                    self.members[other].stop()
+                    self.forget(other)
                 self.members[address] = self._make(address)
                 self.members[address].start()
             elif self._missing.pop(address, None) is not None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from nsqclient import ConfigError, FoundNode, Lookup, Tls
 from nsqclient.discovery import discovery as discovery_module
@@ -390,6 +392,32 @@ async def test_garbage_is_survived(text: str, monkeypatch: pytest.MonkeyPatch) -
         async with polling(None, liar.url, honest.url) as it:
             await it.polled()
             assert it.found == [(["a:1"], False)]
+
+
+@pytest.mark.parametrize("text", ['{"https_port": 1e999}', '{"https_port": -1}', "[" * 100_000])
+async def test_refusals_that_make_no_sense_are_survived(text: str) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(text=text, status=403)
+
+    app = web.Application()
+    app.router.add_get("/nodes", refuse)
+    async with TestServer(app) as liar, FakeLookupd() as honest:
+        honest.nodes = ["a:1"]
+        async with polling(None, str(liar.make_url("/")), honest.url) as it:
+            await it.polled()
+            assert it.found == [(["a:1"], False)]
+
+
+async def test_what_is_remembered_of_one_that_lies_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery_module, "MOST_KNOWN", 5)
+    monkeypatch.setattr(discovery_module, "SHORTEST_INTERVAL", 0)
+    async with FakeLookupd() as liar, FakeLookupd() as broken:
+        broken.status = 500
+        async with polling(None, liar.url, broken.url, poll_interval=0.01) as it:
+            for n in range(1, 20, 2):
+                liar.nodes = [f"a:{n}", f"a:{n + 1}"]
+                await it.until(lambda n=n: f"a:{n}" in it.discovery.nodes)  # type: ignore[misc]
+                assert len(it.discovery.nodes) <= 5
 
 
 async def test_one_that_trickles_is_given_up_in_time() -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pytest
+
+from nsqclient.discovery import nodes as nodes_module
 from nsqclient.discovery.nodes import Nodes
 
 
@@ -69,3 +72,16 @@ def test_a_fixed_list_is_never_dropped() -> None:
     nodes.found(["a"], True, 0.0)
     nodes.found([], True, 1e9)
     assert list(nodes.members) == ["a"]
+
+
+def test_however_many_are_named_the_members_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes_module, "MOST_MEMBERS", 3)
+    nodes = Nodes(Member)
+    nodes.found(["good", "gone", "idle"], True, 0.0)
+    nodes.members["good"].connected = nodes.members["idle"].connected = True
+    gone = nodes.members["gone"]
+    for n in range(10):
+        nodes.found([f"lie-{n}", f"lie-{n}-too"], False, float(n))
+        assert len(nodes.members) == 3
+        assert {"good", "idle"} < set(nodes.members)
+    assert gone.calls == ["start", "stop"]
