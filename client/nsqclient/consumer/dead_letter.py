@@ -44,8 +44,7 @@ class DeadLetters:
         """
         producer = self._producer or await self._own_producer()
         if not (producer.sends_headers and await self._with_headers(producer, message, error, why)):
-            body = wrap(message.headers, message.body) if message.headers else message.body
-            await producer.publish(self.topic, body)
+            await self._as_it_came(producer, message)
         self.count += 1
         log.warning(
             "message %s of topic %s is a dead letter in topic %s (%s) after %d attempts: %r",
@@ -74,6 +73,14 @@ class DeadLetters:
             )
             return False
         return True
+
+    async def _as_it_came(self, producer: Producer, message: Message) -> None:
+        if not message.headers:
+            await producer.publish(self.topic, message.body)
+        elif producer.sends_headers:  # it would put an envelope around ours
+            await producer.publish(self.topic, message.body, headers=message.headers, key=message.key)
+        else:
+            await producer.publish(self.topic, wrap(message.headers, message.body))
 
     async def close(self) -> None:
         """Ends the producer that was made."""

@@ -6,8 +6,20 @@ from typing import Any
 
 import pytest
 
-from nsqclient import ConfigError, Consumer, DeadLetter, Failures, GaveUp, Message, Producer, scope
+from nsqclient import (
+    ConfigError,
+    ConnectionOptions,
+    Consumer,
+    DeadLetter,
+    Failures,
+    GaveUp,
+    Limits,
+    Message,
+    Producer,
+    scope,
+)
 from nsqclient.consumer.dead_letter import letter_headers
+from nsqclient.content.envelope import unwrap, wrap
 from tests.nsqclient.consumers import OPENING, QUICK, make
 from tests.nsqclient.producers import until
 from tests.support.fake_nsqd import FakeNsqd, drop, refuse, silence
@@ -34,6 +46,23 @@ async def test_a_message_that_is_given_up_is_published_before_it_is_finished() -
         assert (consumer.stats.dead_letters, consumer.stats.given_up) == (1, 1)
     told = [event async for event in events if isinstance(event, GaveUp)]
     assert told == [GaveUp(nsqd.address, message_id, 1, None)]
+
+
+@pytest.mark.parametrize("sends", [True, False])
+async def test_a_letter_without_room_for_new_headers_has_one_envelope(sends: bool) -> None:
+    body = wrap({"content-type": "text/plain", "message-key": "k", "sent-at": "now"}, b"poison")
+    options = ConnectionOptions(limits=Limits(max_msg_size=len(body)))
+    async with (
+        FakeNsqd() as nsqd,
+        Producer(nsqd.address, headers="auto" if sends else "never", options=options) as producer,
+        lettering(nsqd, headers="auto", dead_letter_producer=producer) as consumer,
+    ):
+        await nsqd.until(lambda: "RDY 1" in nsqd.commands)
+        nsqd.message(body)
+        (await consumer.get(timeout=5)).requeue()
+        await until(lambda: consumer.stats.dead_letters == 1)
+        (letter,) = nsqd.bodies
+        assert unwrap(letter) == unwrap(body)
 
 
 async def test_nothing_is_finished_before_the_letter_is_confirmed() -> None:
