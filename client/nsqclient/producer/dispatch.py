@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -28,7 +30,7 @@ from nsqclient.errors import (
 )
 from nsqclient.lifecycle import Lifecycle
 from nsqclient.pauses import Chance
-from nsqclient.producer.copies import Copy
+from nsqclient.producer.copies import Copy, Redundant
 from nsqclient.producer.counts import Counts
 from nsqclient.producer.delivery import Receipt
 from nsqclient.producer.gathering import Gathering
@@ -202,6 +204,7 @@ class Dispatch:
 
     async def wait_for_room(self, size: int, deadline: float) -> None:
         """Takes a place for ``size`` bytes; raises Backlogged after ``deadline``, and Closed."""
+        self.make_room()
         try:
             await self.room.take(size, deadline)
         except PublishNotSent:
@@ -209,11 +212,30 @@ class Dispatch:
             raise
         except asyncio.CancelledError as e:
             self.counts.not_sent += 1
-            e.add_note("the publish was not sent")
+            e.add_note("the publish was not sent (outcome: not_sent)")
             raise
         if not self.accepting or self._life.failed:  # it was closed between the place and our turn
             self.room.give_back(size, 1)
             raise self._life.closed()
+
+    @contextmanager
+    def without_linger(self) -> Iterator[None]:
+        """Within it, what is published waits for no company."""
+        gathering = self.gathering
+        if gathering is None:
+            yield
+            return
+        gathering.hurried += 1
+        gathering.flush()
+        try:
+            yield
+        finally:
+            gathering.hurried -= 1
+
+    def make_room(self) -> None:
+        """Somebody wants a place: batches that wait for more messages, for which there is no room, leave."""
+        if self.gathering is not None:
+            self.gathering.flush()
 
     def take(self, publish: Publish) -> None:
         """Sends it, for which a place was taken; what is taken in one turn of the loop leaves together."""
@@ -263,9 +285,13 @@ class Dispatch:
         if publish.outcome == "not_sent":
             self._ledger.take_back(publish)
             self._sending.sweep(len(self._live))
-            return f"{what} was not sent"
+            return f"{what} was not sent (outcome: not_sent)"
         publish.abandoned = True
-        return f"{what} may be stored; reports() will tell its outcome as abandoned"
+        parcel = publish.carrier or publish
+        if not parcel.on_wire and not isinstance(publish, Redundant):  # it only waited to be sent once more
+            publish.give_up()
+            self._ledger.failed(publish, _dropped(parcel))
+        return f"{what} may be stored (outcome: unknown); reports() will tell its outcome as abandoned"
 
     # ---- time
 

@@ -24,6 +24,8 @@ class Gathering:
 
     def __init__(self, batch: Batch, max_body_size: int, send: Callable[[Parcel], None]) -> None:
         """A batch is never larger than ``max_body_size`` bytes."""
+        self.hurried: int = 0
+        """How many want that nothing lingers: batches then leave in the next turn of the loop."""
         self._batch = batch
         self._max_bytes = min(batch.max_bytes, max_body_size)
         self._send = send
@@ -38,7 +40,7 @@ class Gathering:
             self._leave(topic)
             batch = None
         if batch is None:
-            timer = self._loop.call_later(self._batch.seconds, self._leave, topic)
+            timer = self._loop.call_later(0 if self.hurried else self._batch.seconds, self._leave, topic)
             batch = self._open[topic] = _Open(timer)
         batch.members.append(publish)
         batch.bytes += size

@@ -23,7 +23,7 @@ from nsqclient.connection.state import Event, Phase, Refusal
 from nsqclient.discovery.dialing import Dial, dial_directly
 from nsqclient.errors import ConnectError, NotNsqd
 from nsqclient.pauses import Chance, FullJitter
-from nsqclient.producer.parcels import OVER, Parcel
+from nsqclient.producer.parcels import Parcel
 from nsqclient.tasks import Tasks
 from nsqcore.wire.frames import OK
 
@@ -161,7 +161,7 @@ class Outlet:
 
     def check_silence(self) -> None:
         """Passes it over while its oldest parcel has run out of time, and gives it up after a while."""
-        if self._silence is None and self.written and self.written[0].state == OVER:
+        if self._silence is None and self.written and self.written[0].out_of_time:
             self._silence = self._loop.call_later(SILENCE_LIMIT, self._silent)
 
     async def end(self) -> None:

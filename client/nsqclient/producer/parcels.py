@@ -84,6 +84,11 @@ class Parcel:
         """Whether it is waited for by a caller that was cancelled in this turn of the loop."""
         return False
 
+    @property
+    def out_of_time(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.state == OVER
+
     def refresh(self) -> bool:
         """Makes it ready to be sent once more after it was changed; False when it is not to be sent."""
         return self.state != OVER
@@ -281,6 +286,9 @@ class Gathered(Parcel):
     def refresh(self) -> bool:
         """Leaves out whoever was cancelled or ran out of time."""
         if self.state == CHANGED:
+            for member in self.members:
+                if member.cancelled:  # its caller is about to ask what became of it
+                    member.carrier, member.maybe_stored = None, self.maybe_stored
             self.members = [m for m in self.members if m.state != OVER and not m.cancelled]
             if not self.members:
                 self.state = OVER
@@ -297,6 +305,11 @@ class Gathered(Parcel):
             member.changed()
             if member.state == CHANGED and self.state == WAITING:
                 self.state = CHANGED
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether nobody waits for any of it any more."""
+        return all(member.state == OVER for member in self.members)
 
     def stored(self, now: float) -> list[Publish]:
         """nsqd has stored all of it: the members that are still waited for."""

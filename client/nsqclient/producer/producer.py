@@ -278,6 +278,7 @@ class Producer:
                 return self._relays.start(outgoing, self._around, self._send_relayed)
             publish = self._composed.sealed(outgoing)
         if not self._room.take_nowait(publish.size):
+            dispatch.make_room()
             raise self._backlogged()
         publish.submitted, publish.note = True, note
         dispatch.take(publish)
@@ -405,7 +406,10 @@ class Producer:
         Raises TimeoutError after ``timeout`` seconds; None is to wait for the timeouts of the publishes.
         """
         async with asyncio.timeout(None if timeout is None else check_timeout(timeout)):
-            await self._opened().flush()
+            dispatch = self._opened()
+            with dispatch.without_linger():
+                await self._relays.ended()
+            await dispatch.flush()
 
     def __repr__(self) -> str:
         return f"<Producer {self._settings.target!r} {self._life.phase} pending={self._room.items}>"
@@ -452,7 +456,8 @@ class Producer:
     async def _close(self, dispatch: Dispatch, limit: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + limit
-        await self._relays.wait(limit)
+        with dispatch.without_linger():
+            await self._relays.wait(limit)
         await dispatch.close(max(0.0, end - loop.time()))
         await self._relays.cancel()
         if self._counts.unheard:

@@ -135,6 +135,11 @@ class Relays:
             said = error if error is None or isinstance(error, NsqError) else _foreign(error)
             self._ring.add(Report(relayed.topic, relayed.note, relayed.outgoing.key, receipt, said))
 
+    async def ended(self) -> None:
+        """Until those that are under way now have ended."""
+        if self._running:
+            await asyncio.wait(self._running)
+
     async def wait(self, limit: float) -> None:
         """Until all have ended, at most ``limit`` seconds."""
         if not self._running:

@@ -93,13 +93,9 @@ class Sending:
         waiting: list[Parcel] = []
         while self._queue:
             ready = [outlet for outlet in self._outlets() if outlet.ready]
-            for outlet in [outlet for outlet in ready if outlet.probing]:
-                ready.remove(outlet)
-                probe = self._next_parcels(1)
-                if probe and self._is_shunned(outlet, probe[0].topic):
-                    waiting += probe
-                elif probe:
-                    outlet.write(probe)
+            probing = [outlet for outlet in ready if outlet.probing]
+            if probing:
+                ready = self._probe(probing, ready)
             if not ready:
                 break
             parcels = self._next_parcels(CHUNK * len(ready))
@@ -117,6 +113,27 @@ class Sending:
                 outlet.write(hand)
         if waiting:
             self._queue.extendleft(reversed(waiting))
+
+    def _probe(self, probing: list[Outlet], ready: list[Outlet]) -> list[Outlet]:
+        """Gives each of ``probing`` the one parcel it may have, if the oldest is for it; returns the others."""
+        for outlet in probing:
+            probe = self._next_parcels(1)
+            if probe and self._is_for(outlet, probe[0], ready):
+                outlet.write(probe)
+            else:
+                self._queue.extendleft(probe)
+        return [outlet for outlet in ready if outlet not in probing]
+
+    def _is_for(self, outlet: Outlet, parcel: Parcel, ready: list[Outlet]) -> bool:
+        if self._is_shunned(outlet, parcel.topic):
+            return False
+        if self._router.custom is None:
+            return True
+        try:
+            return self._router.pick(parcel.topic, ready) is outlet
+        except Exception as e:  # noqa: BLE001 - the user's function; its error belongs to this message
+            self._blame(parcel, e)
+            return False
 
     def _is_shunned(self, outlet: Outlet, topic: str) -> bool:
         """Whether the topic is being removed from that nsqd, and another is there to take it."""

@@ -174,7 +174,7 @@ async def test_a_publish_cancelled_before_it_was_written_is_not_sent() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
-        assert caught.value.__notes__ == ["the publish to topic t was not sent"]
+        assert caught.value.__notes__ == ["the publish to topic t was not sent (outcome: not_sent)"]
         await first
         await producer.publish("t", b"3")
         await nsqd.expect("IDENTIFY", "PUB t 1", "PUB t 3")
@@ -302,3 +302,20 @@ async def test_cancelling_the_close_cuts_the_waiting_short() -> None:
             assert closing.cancelled()
         with pytest.raises(PublishUnknown):
             await written
+
+
+async def test_a_publish_cancelled_between_two_attempts_holds_no_room() -> None:
+    retry = RetryPolicy(on_unknown="retry", backoff=FullJitter(30, cap=30))
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, retry=retry, chance=lambda: 0.9) as producer:
+        nsqd.script("PUB", drop)
+        (task,) = start(producer, b"x", timeout=60)
+        await nsqd.expect("IDENTIFY", "PUB t x")
+        await until(lambda: producer.stats.connections == 0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        assert "may be stored (outcome: unknown)" in caught.value.__notes__[0]
+        assert producer.stats.pending == 0
+        report = await anext(producer.reports())
+        assert report.abandoned
+        assert isinstance(report.error, PublishUnknown)

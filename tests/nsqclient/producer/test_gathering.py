@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from nsqclient import (
+    Backlogged,
     Batch,
     ConfigError,
     ConnectionOptions,
@@ -172,3 +173,49 @@ async def test_batches_and_copies_can_not_be_combined() -> None:
 def test_wrong_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         Batch(**settings)
+
+
+async def test_one_that_is_cancelled_as_the_batch_leaves_was_not_sent_and_holds_no_room() -> None:
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, batch=Batch(linger=60, max_messages=3)) as producer:
+        await until(lambda: producer.stats.connections == 1)
+        first, second = start(producer, b"1", b"2")
+        await asyncio.sleep(0)
+        (third,) = start(producer, b"3")
+        await asyncio.sleep(0)  # the batch is full, and leaves at the end of this turn
+        first.cancel()
+        await asyncio.gather(second, third)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await first
+        assert "was not sent" in caught.value.__notes__[0]
+        assert producer.stats.pending == 0
+        await nsqd.expect("IDENTIFY", "MPUB t 2 3")
+
+
+async def test_a_nsqd_that_answers_no_batch_is_passed_over() -> None:
+    async with FakeNsqd() as deaf, FakeNsqd() as good:
+        deaf.script("MPUB", silence)
+        async with Producer([deaf.address, good.address], batch=Batch(linger=0, max_messages=2)) as producer:
+            await until(lambda: producer.stats.connections == 2)
+            lost = await asyncio.gather(*start(producer, *[b"x"] * 4, timeout=0.05), return_exceptions=True)
+            assert sum(isinstance(result, PublishTimeout) for result in lost) == 2
+            for _ in range(4):
+                receipts = await asyncio.gather(*start(producer, b"a", b"b", timeout=1))
+                assert {receipt.nodes for receipt in receipts} == {(good.address,)}
+
+
+async def test_who_waits_for_room_lets_batches_leave() -> None:
+    async with (
+        FakeNsqd() as nsqd,
+        Producer(nsqd.address, max_pending=2, batch=Batch(linger=60)) as producer,
+    ):
+        await producer.submit("t", b"1")
+        await producer.submit("t", b"2")
+        third = await producer.submit("t", b"3")
+        await nsqd.expect("IDENTIFY", "MPUB t 1 2")
+        await until(lambda: producer.stats.pending == 1)
+        fourth = producer.submit_nowait("t", b"4")
+        with pytest.raises(Backlogged):
+            producer.submit_nowait("t", b"5")
+        await third
+        await fourth
+        await nsqd.expect("MPUB t 3 4")

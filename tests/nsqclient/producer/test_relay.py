@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from nsqclient import Backlogged, Closed, Producer, PublishRejected, Receipt
+from nsqclient import Backlogged, Batch, Closed, Producer, PublishRejected, Receipt
 from nsqclient.content.outgoing import Outgoing
 from nsqclient.producer.relay import Send
 from tests.nsqclient.producers import QUICK, until
@@ -146,3 +146,41 @@ async def test_a_submit_cancelled_at_any_wait_leaves_nothing_behind() -> None:
             await producer.flush()
             await until(lambda: not producer._relays._running)
         assert producer.stats.pending == 0
+
+
+async def test_a_flush_waits_for_it_too() -> None:
+    async def slow(call_next: Send, outgoing: Outgoing) -> Receipt:
+        await asyncio.sleep(0.01)
+        return await call_next(outgoing)
+
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, around=[slow], reports="all") as producer:
+        deliveries = [producer.submit_nowait("t", b"%d" % n) for n in range(3)]
+        await producer.flush()
+        assert all(delivery.done for delivery in deliveries)
+        hanging = asyncio.Event()
+
+        async def hang(call_next: Send, outgoing: Outgoing) -> Receipt:
+            await hanging.wait()
+            return await call_next(outgoing)
+
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, around=[hang]) as producer:
+        producer.submit_nowait("t", b"x")
+        with pytest.raises(TimeoutError):
+            await producer.flush(0.01)
+        hanging.set()
+        await producer.flush()
+
+
+async def test_a_batch_behind_it_does_not_linger_at_the_end() -> None:
+    async with FakeNsqd() as nsqd:
+        async with Producer(
+            nsqd.address, around=[shout], batch=Batch(linger=60), close_timeout=2
+        ) as producer:
+            delivery = producer.submit_nowait("t", b"x")
+            other = producer.submit_nowait("t", b"y")
+            async with asyncio.timeout(1):
+                await producer.flush()
+            assert delivery.done
+            assert other.done
+            last = producer.submit_nowait("t", b"z")
+        assert (await last).count == 1

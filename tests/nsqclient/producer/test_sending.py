@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from nsqclient import ConnectionOptions, Lookup, Producer, PublishError, Routing, Topology
+from nsqclient import (
+    ConnectionOptions,
+    Lookup,
+    Node,
+    Producer,
+    PublishError,
+    PublishNotSent,
+    Routing,
+    Topology,
+)
 from nsqclient.producer.outlet import Outlet
 from tests.nsqclient.producers import QUICK, start, until
 from tests.support.fake_lookupd import FakeLookupd
@@ -97,3 +107,32 @@ async def test_the_nearest_node_is_known_from_nsqlookupd() -> None:
             await near.stop()
             await until(lambda: producer.stats.connections == 1)
             assert (await producer.publish("t", b"x")).nodes == (far.address,)
+
+
+async def test_a_topic_is_not_kept_waiting_by_a_node_that_must_prove_itself_and_is_to_lose_it() -> None:
+    async with FakeNsqd() as one, FakeNsqd() as two, Producer([one.address, two.address]) as producer:
+        await until(lambda: producer.stats.connections == 2)
+        marked = tombstone(producer, 0, "t")
+        outlets(producer)[0].probing = True
+        receipt = await producer.publish("t", b"x", timeout=1)
+        assert receipt.nodes != (marked,)
+
+
+async def test_a_function_that_picks_decides_about_nodes_that_must_prove_themselves_too() -> None:
+    async with FakeNsqd() as one, FakeNsqd() as two:
+
+        def pick(topic: str, nodes: Sequence[Node]) -> Node:
+            if topic == "nobody":
+                raise LookupError("no node for it")
+            wanted = one.address if topic == "one" else two.address
+            return next((node for node in nodes if node.address == wanted), nodes[0])
+
+        async with Producer([one.address, two.address], routing=Routing(pick=pick)) as producer:
+            await until(lambda: producer.stats.connections == 2)
+            outlets(producer)[0].probing = True
+            assert (await producer.publish("two", b"x", timeout=1)).nodes == (two.address,)
+            with pytest.raises(PublishNotSent, match="no node for it"):
+                await producer.publish("nobody", b"x", timeout=1)
+            assert outlets(producer)[0].probing
+            assert (await producer.publish("one", b"x", timeout=1)).nodes == (one.address,)
+            assert not outlets(producer)[0].probing

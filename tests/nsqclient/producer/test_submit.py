@@ -96,7 +96,7 @@ async def test_a_submit_cancelled_while_it_waits_was_not_taken() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
-        assert caught.value.__notes__ == ["the publish was not sent"]
+        assert caught.value.__notes__ == ["the publish was not sent (outcome: not_sent)"]
         nsqd.link.ok()
         await producer.flush()
         nsqd.nothing_more()
