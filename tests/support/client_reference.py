@@ -71,6 +71,7 @@ SECTIONS = (
         "Control Retry Drop DeadLetter",
     ),
     Section("Apps", "app.md", "nsqclient", "App Router BatchOf AppHealth"),
+    Section("Apps under test", "app.md#testing-it", "nsqclient.app.trial", "Trial"),
     Section("Scopes", "scopes.md", "nsqclient", "scope propagate"),
     Section("Codecs", "codecs.md", "nsqclient.codecs", "Codec auto json msgpack text raw"),
     Section(
@@ -83,6 +84,7 @@ SECTIONS = (
         "DeadlineExceeded CodecError EnvelopeError DedupStoreFull ApiError ApiUnreachable ApiTimeout ApiRefused ApiNotFound "
         "ApiBroken Closed",
     ),
+    Section("A store of your own", "dedup.md#stores", "nsqclient.dedup.store", "Store Claim"),
     Section("Scripts and threads", "blocking.md", "nsqclient.blocking", "Producer Consumer Message"),
     Section("HTTP", "http.md", "nsqclient.http", "Nsqd Lookupd"),
     Section(
