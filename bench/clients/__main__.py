@@ -40,11 +40,18 @@ TASKS = [
     Task("consume, max_in_flight 2,500", "consume", 50_000, 2_500),
 ]
 
+OUR_TASKS = [
+    Task("submit, 1,000 pending", "submit", 50_000, 1_000),
+    Task("Consumer.run, 32 handlers", "handle", 50_000, 32),
+    Task("App, 32 handlers", "app", 50_000, 32),
+]
+"""What only nsqclient has, or what would be another thing with others."""
+
 
 def measure(d: Daemon, library: str, task: Task, topic: str, patience: float) -> tuple[float, float] | None:
     """Microseconds and CPU microseconds per message; None when the library can't do it."""
     d.topic(topic, "ch")
-    if task.mode == "consume":
+    if task.mode in ("consume", "handle", "app"):
         fill = Task("", "batch", task.count, min(FILL, task.count))
         if run(d, "nsqclient", fill, topic, 60) is None:
             raise SystemExit("bench: the topic could not be filled")
@@ -94,12 +101,13 @@ class Results:
         print(f"| {self.title} | {' | '.join(LIBRARIES)} |")
         print("| --- |" + " ---: |" * len(LIBRARIES))
         for task in tasks:
-            medians = [self._median(task, library) for library in LIBRARIES]
+            medians = [self.median(task, library) for library in LIBRARIES]
             print(f"| {task.name} | {' | '.join(_text(median, 1) for median in medians)} |")
         print()
 
-    def _median(self, task: Task, library: str) -> float | None:
-        rounds = [figure for figure in self._rounds[task.name, library] if figure is not None]
+    def median(self, task: Task, library: str) -> float | None:
+        """Of all rounds."""
+        rounds = [figure for figure in self._rounds.get((task.name, library), []) if figure is not None]
         return statistics.median(rounds) if rounds else None
 
     def _ratio(self, task: Task, library: str) -> float | None:
@@ -124,6 +132,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     tasks = [task for task in TASKS if args.only in task.name]
+    ours = [task for task in OUR_TASKS if args.only in task.name]
     wall, cpu = Results("Wall time"), Results("CPU time")
     with daemon(args.nsqd, KEPT) as d:
         for number in range(args.rounds):
@@ -135,10 +144,19 @@ def main() -> None:
                     figures = measure(d, library, task, f"{library}_{number}", args.patience)
                     wall.add(task, library, figures and figures[0])
                     cpu.add(task, library, figures and figures[1])
+            for task in ours:
+                if figures := measure(d, "nsqclient", task, f"ours_{number}", args.patience):
+                    wall.add(task, "nsqclient", figures[0])
+                    cpu.add(task, "nsqclient", figures[1])
     print("Microseconds per message.")
     print()
     wall.print(tasks)
     cpu.print(tasks)
+    print("| nsqclient alone | wall time | CPU time |")
+    print("| --- | ---: | ---: |")
+    for task in ours:
+        medians = [results.median(task, "nsqclient") for results in (wall, cpu)]
+        print(f"| {task.name} | {' | '.join(_text(median, 1) for median in medians)} |")
 
 
 if __name__ == "__main__":

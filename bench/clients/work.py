@@ -1,8 +1,9 @@
 """What every program of this folder is asked, and how it answers.
 
 ``python -m bench.clients.LIBRARY MODE ADDRESS TOPIC COUNT WIDTH``: MODE is ``publish`` with WIDTH publishes under way
-at a time, ``batch`` with WIDTH messages in one MPUB, or ``consume`` with ``max_in_flight`` WIDTH. It prints one
-JSON line: seconds and CPU seconds from the first message to the last answer, connecting not included.
+at a time, ``batch`` with WIDTH messages in one MPUB, or ``consume`` with ``max_in_flight`` WIDTH. Ours also knows ``submit`` with WIDTH messages
+pending, ``handle`` and ``app`` with WIDTH handlers. It prints one JSON line: seconds and CPU seconds from the first
+message to the last answer, connecting not included.
 """
 
 from __future__ import annotations
