@@ -34,11 +34,11 @@ class Tasks:
             await asyncio.wait(self._running, timeout=timeout)
         await self.stop()
 
-    async def stop(self) -> None:
-        """Cancels what runs, and waits until it has ended."""
+    async def stop(self, timeout: float | None = None) -> None:
+        """Cancels what runs, and waits until it has ended; for ``timeout`` seconds at most, if given."""
         self.cancel()
         if self._running:
-            await asyncio.wait(self._running)
+            await asyncio.wait(self._running, timeout=timeout)
 
     def _done(self, task: asyncio.Task[object]) -> None:
         self._running.discard(task)

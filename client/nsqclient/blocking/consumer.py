@@ -14,7 +14,7 @@ from nsqclient.blocking.mirror import constructed_like
 from nsqclient.blocking.shell import Shell
 from nsqclient.consumer.consumer import ConsumerStats
 from nsqclient.durations import Seconds
-from nsqclient.errors import Closed, ConfigError
+from nsqclient.errors import Closed, ConfigError, Control
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,8 @@ class Consumer:
         return self
 
     def __next__(self) -> Message:
+        if self._shell.closed:
+            raise StopIteration
         portal = self._shell.get()
         try:
             return Message(portal.call(lambda: self._next(), _hand_back), portal)
@@ -103,9 +105,8 @@ class Consumer:
             for message in self:
                 try:
                     handler(message)
-                except Exception as e:
-                    log.error("handling message %s of topic %s failed", message.id, message.topic, exc_info=e)
-                    message.settle(e)
+                except Exception as e:  # noqa: BLE001 - logged; a handler may raise anything
+                    _fail(message, e)
                 except BaseException as e:
                     message.settle(e)
                     raise
@@ -179,6 +180,17 @@ class Consumer:
             portal.call(work)
         finally:
             portal.stop()
+
+
+def _fail(message: Message, error: Exception) -> None:
+    """Answers as follows from what the handler raised; where that can't be done, as for a failure."""
+    if not isinstance(error, Control):
+        log.error("handling message %s of topic %s failed", message.id, message.topic, exc_info=error)
+    try:
+        message.settle(error)
+    except ConfigError as e:  # such as a Retry with a delay that nsqd does not take
+        log.error("message %s can't be answered as was decided", message.id, exc_info=e)
+        message.settle(e)
 
 
 class _NoMore(Exception):

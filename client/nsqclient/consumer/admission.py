@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -94,9 +95,8 @@ class Admission:
 
     async def close(self) -> None:
         """What is being done for messages ends; they are requeued."""
-        await self.give_up.cancel()
-        if self.claims is not None:
-            await self.claims.close()
+        claims = () if self.claims is None else (self.claims.close(),)
+        await asyncio.gather(self.give_up.cancel(), *claims)
 
     def _duplicate(self, message: Message, key: str) -> None:
         if self._events.wanted:

@@ -368,6 +368,6 @@ class Consumer:
         await self._reception.close(self._drain if drain is None else to_seconds(drain))
 
 
-def _check_count(name: str, value: int) -> None:
-    if value < 0:
-        raise ConfigError(f"{name} is {value}, want 0 or more")
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or value < 0:
+        raise ConfigError(f"{name} is {value!r}, want a whole number, 0 or more")

@@ -92,8 +92,18 @@ class Flow:
 
     @property
     def level(self) -> int:
-        """The back-off level, the highest if each node has its own; 0 while all is well."""
-        return max((level.level for level in self._levels.values()), default=0)
+        """The back-off level, the highest of connected nodes if each has its own; 0 while all is well."""
+        if not self._by_node:
+            return 0 if None not in self._levels else self._levels[None].level
+        return max(
+            (self._levels[lane.node].level for lane in self._lanes if lane.node in self._levels), default=0
+        )
+
+    @property
+    def _trying(self) -> bool:
+        """Whether a single message is tried, after a pause of the whole consumer."""
+        level = self._levels.get(None)
+        return level is not None and level.testing
 
     @property
     def cap(self) -> int:
@@ -162,11 +172,18 @@ class Flow:
             self.answered(lane, Signal.BACKOFF)
 
     def verdict(self, error: BaseException | None) -> Signal:
-        """What a message's failure counts as: with an exception, or with None a requeue by hand."""
+        """What a message's failure counts as: with an exception, or with None a requeue by hand.
+
+        An exception of a function that is asked is logged, and counts as a failure.
+        """
         if error is None:
             counts = "requeue" in self._causes
         else:
-            counts = "exception" in self._causes or any(asked(error) for asked in self._asked)
+            try:
+                counts = "exception" in self._causes or any(asked(error) for asked in self._asked)
+            except Exception:  # the function is the user's: its faults must not cost the message its answer
+                log.exception("a function of backoff_on failed")
+                counts = True
         return Signal.BACKOFF if counts else Signal.CONTINUE
 
     # ---- what is asked for
@@ -216,7 +233,8 @@ class Flow:
             held += lane.share.held
             lane.share.ceiling = self._ceiling(lane)
         cap, bound = self._room(held, now)
-        plan = ready.plan([lane.share for lane in self._lanes], cap, bound, now, eager=self._eager)
+        shares = [lane.share for lane in self._lanes]
+        plan = ready.plan(shares, cap, bound, now, eager=self._eager, trying=self._trying)
         for index, count in plan.changes:
             lane = self._lanes[index]
             lane.send_rdy(count)
@@ -240,7 +258,7 @@ class Flow:
         if self.rate is not None:
             bound = min(bound, held - self._buffered() + self.rate.ahead(now))
             cap = min(cap, bound)
-        if self._eager:
+        if self._eager and not self._trying:
             # all are stopped at the cap, and asked again at half of it: so each gets its chance
             self._full = held >= cap if not self._full else held > cap // 2
             if self._full:

@@ -19,6 +19,8 @@ from nsqclient.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
+CANCEL_TIMEOUT = 0.5
+"""Seconds that functions which give messages up are waited for once they are cancelled."""
 EXCUSED = 10_000
 """Messages that are remembered as excused; the oldest are forgotten."""
 
@@ -83,7 +85,7 @@ class GiveUp:
 
     async def cancel(self) -> None:
         """Ends what is being done to give messages up; they are requeued."""
-        await self._tasks.stop()
+        await self._tasks.stop(CANCEL_TIMEOUT)
         if self._letters is not None:
             await self._letters.close()
 

@@ -101,12 +101,14 @@ class HandOut:
     def set_rate(self, per_second: float | None) -> None:
         """Limits the messages handed out per second."""
         self._flow.set_rate(per_second)
+        self.stop()  # the next message waits as the new rate says
         self._intake.wake(UNBOUNDED)
 
     def stop(self) -> None:
         """Nothing waits for its turn any more."""
         if self._rate_timer is not None:
             self._rate_timer.cancel()
+            self._rate_timer = None
 
     async def _admit(self, message: Message) -> bool:
         try:

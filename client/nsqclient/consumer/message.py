@@ -18,7 +18,7 @@ from nsqclient.content.envelope import NO_HEADERS
 from nsqclient.content.propagation import CONTENT_TYPE, read
 from nsqclient.content.scope import received_scope
 from nsqclient.durations import Seconds, within
-from nsqclient.errors import AlreadySettled, Control, DeadLetter, Drop, Retry
+from nsqclient.errors import AlreadySettled, ConfigError, Control, DeadLetter, Drop, Retry
 from nsqcore.wire.frames import MESSAGE_HEAD, MESSAGE_HEAD_SIZE
 
 log = logging.getLogger(__name__)
@@ -337,7 +337,12 @@ class _Contain(AbstractAsyncContextManager[Message, bool]):
         message = self._message
         if isinstance(error, Exception) and not isinstance(error, Control):
             log.error("handling message %s failed", message.id, exc_info=error, extra=message_facts(message))
-        message.settle(error)
+        try:
+            message.settle(error)
+        except ConfigError as e:  # such as a Retry with a delay that nsqd does not take
+            facts = message_facts(message)
+            log.error("message %s can't be answered as was decided", message.id, exc_info=e, extra=facts)
+            message.settle(e)
         return isinstance(error, Exception)
 
 

@@ -110,11 +110,20 @@ class Plan(NamedTuple):
     """When turns may have to be passed on, if nothing happens before; None when they can't."""
 
 
-def plan(shares: Sequence[Share], cap: int, max_in_flight: int, now: float, *, eager: bool = False) -> Plan:
+def plan(
+    shares: Sequence[Share],
+    cap: int,
+    max_in_flight: int,
+    now: float,
+    *,
+    eager: bool = False,
+    trying: bool = False,
+) -> Plan:
     """Divides ``cap`` among the connections.
 
     ``max_in_flight`` bounds what may be held in all. It differs from ``cap`` while a consumer backs off:
-    then one message is tried although older ones may still be held.
+    then one message is tried although older ones may still be held. ``trying`` says that it is so: who
+    brought that message keeps its turn until the message is answered.
     """
     again_at = None
     places = sum(share.most > 0 for share in shares)
@@ -122,7 +131,7 @@ def plan(shares: Sequence[Share], cap: int, max_in_flight: int, now: float, *, e
         wanted = eager_shares(shares, cap, now)
         max_in_flight += max(0, places - 1)
     elif 0 < cap < places:
-        wanted, again_at = _turns(shares, cap, max_in_flight, now)
+        wanted, again_at = _turns(shares, cap, max_in_flight, now, trying=trying)
     else:
         wanted = even_shares(shares, cap)
     changes = [(i, want) for i, want in enumerate(wanted) if want < shares[i].rdy]
@@ -175,7 +184,7 @@ def even_shares(shares: Sequence[Share], cap: int) -> list[int]:
 
 
 def _turns(
-    shares: Sequence[Share], cap: int, max_in_flight: int, now: float
+    shares: Sequence[Share], cap: int, max_in_flight: int, now: float, *, trying: bool
 ) -> tuple[list[int], float | None]:
     # the longest silent are the last to keep theirs when there are too many, as after a cut of the cap
     taking_part = [i for i, share in enumerate(shares) if share.most]
@@ -189,7 +198,7 @@ def _turns(
     free = max(0, min(cap, max_in_flight - held_elsewhere) - len(keeping))
     taking = (rested + later)[:free]  # a resting one is better than nobody
     rested = rested[free:]
-    for i in [i for i in keeping if _may_end(shares[i]) <= now]:
+    for i in [i for i in keeping if _may_end(shares[i], trying=trying) <= now]:
         if not rested:
             break
         keeping.remove(i)
@@ -197,14 +206,16 @@ def _turns(
     wanted = [0] * len(shares)
     for i in keeping + taking:
         wanted[i] = 1
-    ends = [_may_end(shares[i]) for i in keeping] + [now + shares[i].hold for i in taking]
+    ends = [_may_end(shares[i], trying=trying) for i in keeping] + [now + shares[i].hold for i in taking]
     begins = [_may_begin(shares[i]) for i in taking_part if not wanted[i]]
     again_at = max(now, min(ends, default=inf), min(begins))
     return wanted, None if again_at == inf else again_at
 
 
-def _may_end(share: Share) -> float:
+def _may_end(share: Share, *, trying: bool) -> float:
     """When a holder has had its turn."""
+    if trying and share.brought and share.held:
+        return inf
     return share.since if share.brought or share.held else share.since + share.hold
 
 

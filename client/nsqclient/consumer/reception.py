@@ -128,6 +128,7 @@ class Reception:
         self.flow.set_max_in_flight(count)
 
     def _handlers_changed(self, places: int) -> None:
+        self._news.tell()
         if self._max_in_flight is None and places and not self.intake.ended:
             self.flow.set_max_in_flight(AHEAD * places)
 
@@ -202,7 +203,7 @@ class Reception:
         members = self.members
         try:
             async with asyncio.timeout(drain):
-                await self._news.until(lambda: self._hurried or members.done)
+                await self._news.until(lambda: self._hurried or (members.done and self.workers.idle))
         except TimeoutError:
             pass
         await self.workers.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from nsqclient.consumer.message import Message, Settled, Source, State
@@ -17,7 +18,8 @@ CALL_TIMEOUT = 60.0
 class ThreadMessage(Message):
     """The same message; its answers are given by the event loop, which this waits for.
 
-    Not for use in the event loop itself, and not in ``async with``.
+    A plain function may also return what a coroutine function made, which then runs in the event loop: there
+    answers act at once, as ever.
     """
 
     __slots__ = ("_loop", "_message")
@@ -41,6 +43,11 @@ class ThreadMessage(Message):
     def given_up(self) -> bool:  # type: ignore[override]
         """That of the message."""
         return self._message.given_up
+
+    @property
+    def renewed_at(self) -> float:  # type: ignore[override]
+        """That of the message."""
+        return self._message.renewed_at
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -72,7 +79,13 @@ class ThreadMessage(Message):
         """As ever; raises RuntimeError when the event loop is closed."""
         return self._in_loop(lambda: self._message.time_left(hard=hard))  # type: ignore[no-any-return]
 
+    def keep_alive(self, *, limit: Seconds | None = None) -> AbstractAsyncContextManager[None, None]:
+        """That of the message."""
+        return self._message.keep_alive(limit=limit)
+
     def _in_loop(self, call: Callable[[], Any]) -> Any:
+        if _running_loop() is self._loop:
+            return call()
         done: concurrent.futures.Future[Any] = concurrent.futures.Future()
 
         def run() -> None:
@@ -83,3 +96,11 @@ class ThreadMessage(Message):
 
         self._loop.call_soon_threadsafe(run)
         return done.result(CALL_TIMEOUT)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """That of the calling thread; handlers' threads have none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -49,8 +49,9 @@ class HandlerThread:
         assert not self.busy
         loop = asyncio.get_running_loop()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+            thread.start()  # which the system may refuse
+            self._thread = thread
         done: asyncio.Future[object] = loop.create_future()
         self._busy = done
 

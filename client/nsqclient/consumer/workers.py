@@ -56,6 +56,7 @@ class Crew(Generic[W]):
         self._context: Context | None = None
         """That of :meth:`run`; workers that are added later must not inherit from whoever asked for them."""
         self._count = 0
+        self._cancelled = False
 
     async def run(self) -> None:
         """Until nothing comes any more, and the handlers that run have ended or were cancelled.
@@ -92,6 +93,7 @@ class Crew(Generic[W]):
 
     async def cancel(self) -> None:
         """Cancels all handlers; their messages are requeued."""
+        self._cancelled = True
         running = {task for task in self._workers if not task.done()}
         for task in running:
             task.cancel()
@@ -126,13 +128,15 @@ class Crew(Generic[W]):
             worker.task.add_done_callback(self._worker_ended)
 
     def _worker_ended(self, task: asyncio.Task[None]) -> None:
-        del self._workers[task]
+        worker = self._workers.pop(task)
         error = None if task.cancelled() else task.exception()
         assert self._ended is not None
         if self._ended.done():
             return
         if error is not None:
             self._ended.set_exception(error)
+        elif task.cancelled() and not (worker.leaving or self._cancelled):
+            self._adjust()  # somebody cancelled the task that its handler ran in: that is no end of handling
         elif not self._workers:
             self._ended.set_result(None)
 
@@ -152,6 +156,11 @@ class Workers:
     def changed(self) -> None:
         """There are more handlers, or fewer."""
         self._wanted(sum(crew.width for crew in self.crews))
+
+    @property
+    def idle(self) -> bool:
+        """Whether no handler runs, be it for a message that was answered."""
+        return not self.crews
 
     async def cancel(self) -> None:
         """Cancels all handlers; their messages are requeued."""
@@ -173,8 +182,8 @@ def check_handler(handler: Handler[W]) -> Handler[W]:
     return handler
 
 
-def check_concurrency(concurrency: int) -> int:
-    """Raises ConfigError unless it is positive."""
-    if concurrency < 1:
+def check_concurrency(concurrency: object) -> int:
+    """Raises ConfigError unless it is a positive whole number."""
+    if not isinstance(concurrency, int) or concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}, want at least 1")
     return concurrency

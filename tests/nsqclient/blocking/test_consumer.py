@@ -176,6 +176,37 @@ def test_handlers_run_in_threads_and_fail_by_themselves(
     assert "bad luck" in caplog.text
 
 
+def test_a_handler_that_decides_what_can_not_be_harms_its_message_alone(nsqd: DaemonProcess) -> None:
+    publish(nsqd, "undecided", 2)
+    seen: list[bytes] = []
+    with blocking.Consumer(
+        "undecided",
+        "c",
+        nsqd.tcp,
+        flow=FlowControl(backoff=None),
+        failures=Failures(requeue=_soon(), attempts=0),
+    ) as consumer:
+
+        def handle(message: blocking.Message) -> None:
+            seen.append(message.body)
+            if len(seen) == 1:
+                raise Retry(after=10**9)
+            if len(seen) == 3:
+                consumer.stop()
+
+        consumer.run(handle)
+    assert sorted(seen)[1:] in ([b"0000", b"0001"], [b"0001", b"0001"])
+
+
+def test_closing_ends_a_loop_whose_body_is_at_work(nsqd: DaemonProcess) -> None:
+    publish(nsqd, "at-work", 1)
+    consumer = blocking.Consumer("at-work", "c", nsqd.tcp).open()
+    for message in consumer:
+        message.finish()
+        consumer.close()
+    assert list(consumer) == []
+
+
 def _soon() -> LinearRequeue:
     return LinearRequeue(0.01)
 

@@ -280,7 +280,13 @@ async def test_failures_stop_all_nodes_and_one_message_is_tried() -> None:
         assert len(seen) == 3
         holder = nodes.nsqds[nodes.rdy().index(1)]
         holder.message()
-        (await consumer.get(timeout=5)).finish()
+        message = await consumer.get(timeout=5)
+        sent = [len(nsqd.commands) for nsqd in nodes.nsqds]
+        for nsqd in nodes.nsqds:
+            nsqd.link.heartbeat()
+            await nsqd.until(lambda: nsqd.link.nops == 1)  # noqa: B023 - awaited in the same turn
+        assert [len(nsqd.commands) for nsqd in nodes.nsqds] == sent  # no other is tried meanwhile
+        message.finish()
         await nodes.until(lambda rdy: rdy == [3, 3, 3])
 
 
@@ -372,6 +378,19 @@ async def test_a_node_that_comes_back_is_as_far_as_it_was() -> None:
         await nsqd.until(lambda: nsqd.links[-1].nops == 1)
         nsqd.nothing_more()
         assert consumer.stats.backoff_level == 1
+
+
+async def test_the_level_of_a_node_that_is_gone_counts_no_more() -> None:
+    backoff = Backoff(multiplier=100, scope="node")
+    async with cluster(2) as nodes, make(nodes.addresses, max_in_flight=2, backoff=backoff) as consumer:
+        await nodes.until(lambda rdy: rdy == [1, 1])
+        nodes.nsqds[0].message()
+        (await consumer.get(timeout=5)).requeue(0)
+        await nodes.until(lambda rdy: rdy[0] == 0)
+        assert consumer.stats.backoff_level == 1
+        await consumer.disconnect(nodes.addresses[0])
+        assert consumer.stats.backoff_level == 0
+        assert not consumer._reception.flow.alert
 
 
 async def test_what_counts_as_a_failure_can_be_chosen() -> None:
@@ -466,6 +485,17 @@ async def test_a_slow_rate_receives_nothing_that_would_wait_for_long() -> None:
             consumer.stop()  # does not wait for the rate
             with pytest.raises(Closed):
                 await waiting
+
+
+async def test_a_new_rate_holds_at_once_for_those_who_wait() -> None:
+    async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=50, rate=0.01) as consumer:
+        waiting = [asyncio.create_task(consumer.get()) for _ in range(10)]
+        for _ in range(10):
+            nsqd.message()
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        consumer.rate_limit(100)  # of which five come at once
+        async with asyncio.timeout(5):
+            await asyncio.gather(*waiting)
 
 
 async def test_those_who_wait_for_a_rate_all_get_their_turn() -> None:

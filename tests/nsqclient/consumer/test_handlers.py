@@ -22,6 +22,7 @@ from nsqclient import (
     Retry,
     scope,
 )
+from nsqclient.consumer import giveup as giveup_module
 from tests.nsqclient.consumers import OPENING, make
 from tests.nsqclient.producers import until
 from tests.support.fake_nsqd import FakeNsqd
@@ -173,7 +174,7 @@ async def test_a_function_about_backoff_that_fails_harms_nobody() -> None:
     async with FakeNsqd() as nsqd, make(nsqd.address, backoff_on=(judge,)) as consumer:
         await nsqd.expect(*OPENING, "RDY 1")
         task = asyncio.create_task(consumer.run(handler))
-        await nsqd.expect(f"REQ {nsqd.message()} 0")
+        await nsqd.expect("RDY 0", f"REQ {nsqd.message()} 90000")  # it counts as a failure
         consumer.stop()
         await task
 
@@ -758,3 +759,136 @@ def test_what_is_to_end_the_process_does_so_and_the_message_goes_back(error: typ
     with pytest.raises(error):
         asyncio.run(main())
     assert states == ["requeued"]
+
+
+# ---- handlers that do the unexpected
+
+
+async def test_a_handler_that_answers_early_may_go_on_while_the_consumer_ends() -> None:
+    done: list[str] = []
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(message: Message) -> None:
+        message.finish()
+        begun.set()
+        await go_on.wait()
+        done.append(message.id)
+
+    async with FakeNsqd() as nsqd, make(nsqd.address, drain=60) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        running = asyncio.create_task(consumer.run(handler))
+        message_id = nsqd.message()
+        await begun.wait()
+        closing = asyncio.create_task(consumer.close())
+        await nsqd.expect(f"FIN {message_id}", "CLS")
+        nsqd.link.heartbeat()
+        await nsqd.until(lambda: nsqd.link.nops == 1)
+        assert not closing.done()
+        go_on.set()
+        await running
+        await closing
+    assert done == [message_id]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_a_handler_whose_task_is_cancelled_by_others_is_no_end_of_handling(concurrency: int) -> None:
+    begun: list[asyncio.Task[Any]] = []
+
+    async def handler(message: Message) -> None:
+        if message.body == b"cancelled":
+            task = asyncio.current_task()
+            assert task is not None
+            begun.append(task)
+            await asyncio.sleep(60)
+
+    async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=2) as consumer:
+        await nsqd.expect(*OPENING, "RDY 2")
+        running = asyncio.create_task(consumer.run(handler, concurrency=concurrency))
+        for count in range(1, 4):
+            message_id = nsqd.message(b"cancelled")
+            await until(lambda: len(begun) == count)  # noqa: B023 - awaited in the same turn
+            begun[-1].cancel()
+            await nsqd.expect(f"REQ {message_id} 0")
+        await nsqd.expect(f"FIN {nsqd.message(b'good')}")
+        assert not running.done()
+        await ended(consumer, running)
+
+
+async def test_a_plain_function_may_return_a_coroutine_that_answers_in_the_loop() -> None:
+    async def work(message: Message) -> None:
+        async with message, message.keep_alive():
+            assert message.time_left() > 0
+            message.touch()
+
+    async with FakeNsqd(msg_timeout=400) as nsqd, make(nsqd.address) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        running = asyncio.create_task(consumer.run(lambda message: work(message)))
+        message_id = nsqd.message()
+        await nsqd.expect(f"TOUCH {message_id}", f"FIN {message_id}")
+        await ended(consumer, running)
+
+
+async def test_a_message_is_kept_alive_for_a_coroutine_of_a_plain_function() -> None:
+    async def work(message: Message) -> None:
+        async with message.keep_alive():
+            await touched.wait()
+
+    touched = asyncio.Event()
+    async with FakeNsqd(msg_timeout=400) as nsqd, make(nsqd.address) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        running = asyncio.create_task(consumer.run(lambda message: work(message)))
+        message_id = nsqd.message()
+        await nsqd.expect(f"TOUCH {message_id}")
+        touched.set()
+        await nsqd.until(lambda: nsqd.commands[-1] == f"FIN {message_id}")
+        await ended(consumer, running)
+
+
+async def test_a_block_that_contains_errors_contains_impossible_decisions(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with FakeNsqd() as nsqd, make(nsqd.address, backoff=None) as consumer:
+        await nsqd.expect(*OPENING, "RDY 1")
+        message_id = nsqd.message()
+        async with (await consumer.get(timeout=5)).contain():
+            raise Retry(after=10**9)
+        await nsqd.expect(f"REQ {message_id} 90000")
+    assert "can't be answered as was decided" in caplog.text
+
+
+async def test_a_function_that_gives_up_and_can_not_be_cancelled_is_not_waited_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(giveup_module, "CANCEL_TIMEOUT", 0.01)
+    go_on, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hook(message: Message, error: BaseException | None) -> None:
+        while not go_on.is_set():
+            try:
+                await go_on.wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+
+    async with FakeNsqd() as nsqd:
+        async with asyncio.timeout(5), make(nsqd.address, attempts=1, give_up=hook) as consumer:
+            await nsqd.expect(*OPENING, "RDY 1")
+            message_id = nsqd.message(attempts=1)
+            (await consumer.get(timeout=5)).requeue()
+        await nsqd.expect("CLS", f"REQ {message_id} 0")
+        assert cancelled.is_set()
+        go_on.set()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+async def test_numbers_of_handlers_are_whole_and_positive(count: Any) -> None:
+    async with FakeNsqd() as nsqd, make(nsqd.address) as consumer:
+        with pytest.raises(ConfigError, match="concurrency is"):
+            await consumer.run(print, concurrency=count)
+        with pytest.raises(ConfigError, match="concurrency is"):
+            consumer.parallel(count)
+        with pytest.raises(ConfigError, match="nothing runs"):
+            consumer.set_concurrency(count)
+        if count:
+            with pytest.raises(ConfigError, match="max_in_flight is"):
+                consumer.set_max_in_flight(count)

@@ -81,6 +81,16 @@ def test_a_test_message_may_be_tried_while_older_ones_are_held() -> None:
     assert apply(shares, plan(shares, 1, 5, 0.0), 0.0) == [0, 1]
 
 
+def test_who_brought_the_test_message_keeps_its_turn_until_that_is_answered() -> None:
+    shares = make(0, 0)
+    tried = apply(shares, plan(shares, 1, 9, 0.0, trying=True), 0.0).index(1)
+    shares[tried].message(0.001)
+    shares[tried].held = 1
+    assert plan(shares, 1, 9, 100.0, trying=True).changes == []
+    shares[tried].held = 0  # it was not answered, but handed back or lost
+    assert len(plan(shares, 1, 9, 100.0, trying=True).changes) == 2
+
+
 def test_with_more_nodes_than_the_cap_each_holder_has_one() -> None:
     assert sorted(distribute(make(0, 0, 0), 2)) == [0, 1, 1]
 
