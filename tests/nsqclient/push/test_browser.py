@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from nsqclient.push import Bridge, Settings
+from nsqclient.push import Bridge, Grant, Permission, Settings
+from nsqclient.push.protocol import Close
 from tests.nsqclient.push.browsers import Tokens
 from tests.support.browser import Chromium, Page
 from tests.support.nsqd import Node, eventually
@@ -43,9 +44,12 @@ async def browser(tmp_path: Path) -> AsyncIterator[Chromium]:
         yield made
 
 
-def bridge(node: Node, name: str, address: str = "127.0.0.1:0") -> Bridge:
-    settings = Settings(node=name, user_topics=("mail",), retry_delay=0.05, linger=0, shutdown_timeout=3)
-    return Bridge("{}:{}".format(*node.tcp), Tokens(), settings=settings, address=address, demo=True)
+def bridge(
+    node: Node, name: str, address: str = "127.0.0.1:0", auth: Tokens | None = None, **more: Any
+) -> Bridge:
+    given = {"user_topics": ("mail",), "retry_delay": 0.05, "linger": 0, "shutdown_timeout": 3, **more}
+    target, settings = "{}:{}".format(*node.tcp), Settings(node=name, **given)
+    return Bridge(target, auth or Tokens(), settings=settings, address=address, demo=True)
 
 
 async def up(*bridges: Bridge) -> None:
@@ -141,6 +145,63 @@ async def test_what_is_refused_is_told_to_the_page(node: Node, browser: Chromium
         page = await connect(browser, one, "eve")
         await page.evaluate("push.subscribe('mail', keep)")
         await page.until("errors.includes('FORBIDDEN')")
+
+
+async def test_a_topic_that_can_not_be_had_is_asked_for_again(node: Node, browser: Chromium) -> None:
+    async with bridge(node, "one", max_topics=1) as one:
+        page = await connect(browser, one, "ann")
+        await page.evaluate("push.subscribe('first', keep)")
+        await eventually(lambda: any(feed.connected for feed in one.hub.feeds.values()))
+        await page.evaluate("push.subscribe('second', keep)")
+        await page.until("errors.includes('UNAVAILABLE')")
+        await page.evaluate("push.unsubscribe('first')")
+        await eventually(lambda: ("second", "") in one.hub.feeds)
+        await eventually(lambda: one.hub.feeds[("second", "")].connected)
+        await node.publish("second", b"2")
+        assert await got(page, 1) == [["second", "2", 1]]
+
+
+async def test_a_page_is_told_when_its_token_stops_to_allow_a_topic(node: Node, browser: Chromium) -> None:
+    tokens = Tokens()
+    tokens.grants["t"] = Grant("ann", (Permission("^prices$", (".*",)),), ttl=0.5)
+    async with bridge(node, "one", auth=tokens) as one:
+        page = await browser.page(f"http://{one.address}/")
+        await page.evaluate(COLLECT % json.dumps("t"))
+        await page.until("push.state === 'open'")
+        await page.evaluate("push.onerror = (error) => errors.push(error.reason)")
+        await page.evaluate("push.subscribe('prices', keep)")
+        tokens.grants["t"] = Grant("ann", ttl=60)
+        await page.until("errors.includes('FORBIDDEN')")
+
+
+async def test_a_page_that_waits_connects_as_soon_as_the_network_is_back(
+    node: Node, browser: Chromium
+) -> None:
+    async with bridge(node, "old") as old:
+        page = await browser.page(f"http://{old.address}/")
+        patient = (COLLECT % json.dumps("user ann")).replace(
+            "minPause: 0.05, maxPause: 0.2", "minPause: 600, maxPause: 600"
+        )
+        await page.evaluate(patient)
+        await page.until("push.state === 'open'")
+    await page.until("push.state === 'closed'")
+    async with bridge(node, "new", old.address):
+        await page.evaluate("window.dispatchEvent(new Event('online'))")
+        await page.until("push.state === 'open'")
+
+
+async def test_connections_that_end_as_soon_as_they_are_open_are_made_less_and_less_often(
+    node: Node, browser: Chromium
+) -> None:
+    async with bridge(node, "one") as one:
+        page = await browser.page(f"http://{one.address}/")
+        await page.evaluate((COLLECT % json.dumps("user ann")).replace("maxPause: 0.2", "maxPause: 3600"))
+        for failures in range(1, 4):
+            await page.until("push.state === 'open'")
+            for session in list(one.hub.sessions):
+                session.close(Close.TOO_SLOW, "for the test")
+            await page.until("push.state === 'closed'")
+            assert await page.evaluate("push._failures") == failures
 
 
 async def test_the_demonstration_page_shows_messages_and_their_answers(

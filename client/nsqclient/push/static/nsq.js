@@ -10,7 +10,10 @@
 // back when the handler throws. Connections that end are made again, after a random pause that grows, and
 // everything is subscribed again.
 
+const GOING_AWAY = 1001;
 const UNAUTHORIZED = 4401;
+const STEADY = 10_000; // milliseconds after which a connection counts as a good one
+const LONGEST_RETRY = 30; // seconds between attempts to subscribe
 
 /** One message; `body` is text, `bytes` holds what is not. */
 export class Message {
@@ -80,16 +83,22 @@ export class NsqPush {
     this._failures = 0;
     this._stopped = false;
     this._socket = null;
+    this._timer = undefined; // runs while the next attempt to connect is waited for
+    this._wake = () => this._hurry();
+    globalThis.addEventListener?.("online", this._wake);
+    globalThis.document?.addEventListener("visibilitychange", this._wake);
     this._connect();
   }
 
   /** Hears a topic; with `channel` it takes a share of that channel's messages, `max` at a time. */
   subscribe(topic, handler, { channel = "", max = 1 } = {}) {
-    this._subscriptions.set(`${topic}/${channel}`, { topic, channel, max, handler });
+    clearTimeout(this._subscriptions.get(`${topic}/${channel}`)?.retry);
+    this._subscriptions.set(`${topic}/${channel}`, { topic, channel, max, handler, failures: 0 });
     if (this.state === "open") this._send({ op: "subscribe", topic, channel, max });
   }
 
   unsubscribe(topic, channel = "") {
+    clearTimeout(this._subscriptions.get(`${topic}/${channel}`)?.retry);
     this._subscriptions.delete(`${topic}/${channel}`);
     if (this.state === "open") this._send({ op: "unsubscribe", topic, channel });
   }
@@ -99,11 +108,15 @@ export class NsqPush {
     this._stopped = true;
     clearTimeout(this._timer);
     clearInterval(this._pinging);
+    for (const subscription of this._subscriptions.values()) clearTimeout(subscription.retry);
+    globalThis.removeEventListener?.("online", this._wake);
+    globalThis.document?.removeEventListener("visibilitychange", this._wake);
     this._socket?.close(1000);
     this._become("closed", "closed by the page");
   }
 
   async _connect() {
+    this._timer = undefined;
     this._become("connecting");
     let token;
     try {
@@ -115,12 +128,20 @@ export class NsqPush {
     if (this._stopped) return;
     const socket = new WebSocket(this.url, "nsq.v1");
     this._socket = socket;
-    socket.onopen = () => this._send({ op: "auth", token: token ?? "" }, socket);
+    socket.onopen = () => {
+      this._send({ op: "auth", token: token ?? "" }, socket);
+      this._watch(socket);
+    };
     socket.onmessage = (event) => this._receive(socket, JSON.parse(event.data));
     socket.onclose = (event) => {
       if (socket !== this._socket) return;
       clearInterval(this._pinging);
       this._socket = null;
+      // one that is closed as soon as it is open is a failure, too, however often that happens
+      if (this._since !== undefined && performance.now() - this._since > STEADY) this._failures = 0;
+      this._since = undefined;
+      // all pages of a bridge are sent away together, and must not fall upon the next one together
+      if (event.code === GOING_AWAY) this._failures = Math.max(this._failures, 2);
       // a token that is refused will be refused again at once, unless it is made anew
       if (event.code === UNAUTHORIZED && typeof this._token !== "function") this._failures += 4;
       this._again(`${event.code} ${event.reason}`.trim());
@@ -132,7 +153,14 @@ export class NsqPush {
     this._become("closed", why);
     const longest = Math.min(this._maxPause, this._minPause * 2 ** this._failures);
     this._failures += 1;
-    this._timer = setTimeout(() => this._connect(), 1000 * longest * (0.5 + Math.random() / 2));
+    this._timer = setTimeout(() => this._connect(), 1000 * longest * (0.25 + 0.75 * Math.random()));
+  }
+
+  // The network is back, or somebody looks at the page: no time for long pauses.
+  _hurry() {
+    if (this._timer === undefined || globalThis.document?.hidden) return;
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => this._connect(), 1000 * Math.min(1, this._minPause) * Math.random());
   }
 
   _receive(socket, frame) {
@@ -140,21 +168,41 @@ export class NsqPush {
     if (frame.type === "message") {
       this._handle(new Message(this, socket, frame));
     } else if (frame.type === "welcome") {
-      this._failures = 0;
+      this._since = performance.now();
       this.user = frame.user;
-      for (const { topic, channel, max } of this._subscriptions.values()) {
+      for (const subscription of this._subscriptions.values()) {
+        clearTimeout(subscription.retry);
+        const { topic, channel, max } = subscription;
         this._send({ op: "subscribe", topic, channel, max }, socket);
       }
-      this._watch(socket);
       this._become("open", frame.node);
-    } else if (frame.type === "error" || frame.type === "dropped") {
+    } else if (frame.type === "subscribed") {
+      const subscription = this._subscriptions.get(`${frame.topic}/${frame.channel ?? ""}`);
+      if (subscription) subscription.failures = 0;
+    } else if (frame.type === "error" || frame.type === "dropped" || frame.reason !== undefined) {
+      if (frame.code === "UNAVAILABLE") this._subscribeAgain(socket, frame);
       this.onerror?.(frame);
     }
+  }
+
+  // The topic can't be received just now, as when nsqd is started anew.
+  _subscribeAgain(socket, { topic, channel = "" }) {
+    const subscription = this._subscriptions.get(`${topic}/${channel}`);
+    if (!subscription) return;
+    const pause = Math.min(LONGEST_RETRY, 2 ** subscription.failures);
+    subscription.failures += 1;
+    clearTimeout(subscription.retry);
+    subscription.retry = setTimeout(
+      () => this._send({ op: "subscribe", topic, channel, max: subscription.max }, socket),
+      1000 * pause * (0.5 + 0.5 * Math.random()),
+    );
   }
 
   async _handle(message) {
     const subscription = this._subscriptions.get(`${message.topic}/${message.channel}`);
     const handler = message.kind === "user" ? this.onmessage : subscription?.handler;
+    if (!handler && message.kind === "topic") return message.ack(); // it was under way when the page unsubscribed
+    if (!handler && message.kind === "work") return message.nack(0); // likewise, and others can do it
     try {
       if (!handler) throw new Error(`nobody handles ${message.topic}`);
       await handler(message);
@@ -167,6 +215,7 @@ export class NsqPush {
 
   // A connection can die without a word; a browser shows no pings, so it has to ask.
   _watch(socket) {
+    clearInterval(this._pinging);
     this._heard = true;
     this._pinging = setInterval(() => {
       if (!this._heard) {
