@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -18,6 +19,7 @@ from nsqclient.consumer.consumer import Consumer
 from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.options import FlowControl
 from nsqclient.content.envelope import unwrap
+from nsqclient.discovery.targets import Lookup
 from nsqclient.durations import to_seconds
 from nsqclient.errors import ConfigError, EnvelopeError, NsqError
 from nsqclient.push.answerable import Answerable
@@ -50,8 +52,11 @@ Audience = Callable[[bytes, Mapping[str, str]], Iterable[Session] | None]
 class Source(Protocol):
     """Makes the consumers of a bridge."""
 
-    def consumer(self, topic: str, channel: str, max_in_flight: int) -> Consumer:
-        """One that is not open yet, does not back off, and gives nothing up by itself."""
+    def consumer(self, topic: str, channel: str, max_in_flight: int, *, everywhere: bool) -> Consumer:
+        """One that is not open yet, does not back off, and gives nothing up by itself.
+
+        ``everywhere`` is on all nsqds there are, not only those that have the topic already.
+        """
 
 
 class NsqSource:
@@ -62,6 +67,10 @@ class NsqSource:
     ) -> None:
         """Raises ConfigError when nsqd would take messages back before browsers have to answer."""
         self._target, self._options = resolve(target, options)
+        self._everywhere = self._target
+        if isinstance(self._target, Lookup):
+            self._everywhere = copy(self._target)
+            self._everywhere.lookup_urls = self._target.nodes_urls
         ack_timeout = to_seconds(settings.ack_timeout)
         given = self._options.msg_timeout
         if given is None:
@@ -70,12 +79,12 @@ class NsqSource:
         elif to_seconds(given) <= ack_timeout:
             raise ConfigError("msg_timeout must be longer than ack_timeout")
 
-    def consumer(self, topic: str, channel: str, max_in_flight: int) -> Consumer:
+    def consumer(self, topic: str, channel: str, max_in_flight: int, *, everywhere: bool) -> Consumer:
         """See :class:`Source`."""
         return Consumer(
             topic,
             channel,
-            self._target,
+            self._everywhere if everywhere else self._target,
             options=self._options,
             max_in_flight=max_in_flight,
             flow=FlowControl(backoff=None),
@@ -131,7 +140,13 @@ class Feed:
         pause = SHORTEST_PAUSE
         while True:
             try:
-                async with self._source.consumer(self.topic, self.channel, self.in_flight()) as consumer:
+                async with self._source.consumer(
+                    self.topic,
+                    self.channel,
+                    self.in_flight(),
+                    # else a bridge is not well until somebody has published to its user topics, and misses that
+                    everywhere=self.kind == "user",
+                ) as consumer:
                     self.consumer = consumer
                     consumer.set_max_in_flight(self.in_flight())
                     self._tell_opened(None)
