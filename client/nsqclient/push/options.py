@@ -56,7 +56,9 @@ class Options:
         LogFormat("text"), "text, or json: one object per line", parse=LogFormat.parse
     )
     http_address: str = option("127.0.0.1:4180", "host:port that browsers connect to")
-    admin_address: str = option("", "host:port of /health, /metrics and /stats, which browsers need not see")
+    admin_address: str = option(
+        "", "host:port of /ping, /health, /metrics and /stats, which browsers need not see"
+    )
     tls_cert: str = option("", "PEM file with the certificate that browsers see; makes it wss and https")
     tls_key: str = option("", "PEM file with the key of --tls-cert")
     demo: bool = option(False, "serve a page to try things at /")

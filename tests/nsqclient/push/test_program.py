@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from tests.support.auth_server import AuthServer, permissions
 from tests.support.nsqd import Node
 from tests.support.processes import spawn
+from tests.support.tls import Authority
 
 LOCAL = ("--http-address=127.0.0.1:0", "--admin-address=127.0.0.1:0")
 
@@ -34,6 +36,27 @@ async def test_it_pushes_and_ends_in_order(tmp_path: Path) -> None:
                     assert (await ws.receive(timeout=10)).data == 1001
         assert daemon.status == 0
         assert "top-secret" not in daemon.log
+
+
+async def test_one_flag_says_how_to_reach_nsqd_over_tls_with_a_secret_in_a_file(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    async with AuthServer() as server:
+        server.answers["bridge"] = permissions((".*", [".*"], ["subscribe", "publish"]))
+        flags = (*authority.flags, "--tls-required=tcp-https", f"--auth-http-address={server.address}")
+        async with Node(tmp_path, *flags) as node:
+            (tmp_path / "secret").write_text("bridge\n")
+            url = f"nsqd://127.0.0.1:{node.tcp[1]}?tls_ca={tmp_path / 'ca.pem'}&compress=snappy"
+            ours = (f"--nsq-url={url}", f"--auth-secret-file={tmp_path / 'secret'}", "--no-auth")
+            with spawn(
+                "nsqclient.push", *LOCAL, *ours, "--user-topic=mail", listeners=("WS", "HTTP")
+            ) as daemon:
+                async with aiohttp.ClientSession() as http, asyncio.timeout(10):
+                    health = f"http://{daemon.listening('HTTP')}/health"
+                    while (await http.get(health)).status != 200:  # noqa: ASYNC110 - it is a process
+                        await asyncio.sleep(0.05)
+                (channel,) = node.topic("mail").channels
+                assert "push-" in channel
+            assert daemon.status == 0
 
 
 @pytest.mark.parametrize(
