@@ -78,12 +78,16 @@ class Producer:
 
         This is the way to have many under way from one thread: it costs a fraction of waiting for each.
         At most ``MOST_SUBMITTED`` are without an outcome; beyond that it waits for room as long as the
-        publish may take, and then raises Backlogged. The future's ``result()`` raises what publish would;
+        publish may take, and then raises Backlogged; at once in a callback of such a future. The future's ``result()`` raises what publish would;
         failures nobody asks for are counted, and logged once at the end.
         """
         portal = self._portal()
         timeout = settings.get("timeout")
-        if not self._room.acquire(timeout=None if timeout is None else max(0.0, to_seconds(timeout))):
+        if portal.here():  # a callback of a future: room comes only after it has returned
+            taken = self._room.acquire(blocking=False)
+        else:
+            taken = self._room.acquire(timeout=None if timeout is None else max(0.0, to_seconds(timeout)))
+        if not taken:
             raise Backlogged(f"{MOST_SUBMITTED} submitted messages wait for their outcome")
         try:
             future = portal.begin(lambda: self._producer.publish(*args, **settings)).future

@@ -103,6 +103,7 @@ class Dispatch:
         self._live = self._ledger.live
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
+        self._blocked_said = -inf
         self.accepting: bool = True
         self._last_failure: Failure | None = None
         self._lookup_failure = ""
@@ -151,6 +152,7 @@ class Dispatch:
     async def close(self, limit: float) -> None:
         """Waits up to ``limit`` seconds for what is pending, disconnects."""
         self.accepting = False
+        self._connects.set()
         self.room.refuse(Closed("the producer is closed"))
         if self.gathering is not None:
             self.gathering.flush()
@@ -474,6 +476,13 @@ class Dispatch:
         """A connection was lost."""
         if self._discovery is not None:
             self._discovery.poll_soon()
+
+    def loop_blocked(self, seconds: float) -> None:
+        """The event loop stood still; each connection says so, and it is logged once."""
+        now = self._loop.time()
+        if now - self._blocked_said >= seconds:
+            self._blocked_said = now
+            log.warning("the event loop stood still for %.1f s; nsqds may end their connections", seconds)
 
 
 def _dropped(parcel: Parcel) -> PublishError:

@@ -40,7 +40,10 @@ class Gathering:
             self._leave(topic)
             batch = None
         if batch is None:
-            timer = self._loop.call_later(0 if self.hurried else self._batch.seconds, self._leave, topic)
+            linger = 0 if self.hurried else self._batch.seconds
+            left = publish.deadline - self._loop.time()
+            # half of its time is for the sending, however long others are to be waited for
+            timer = self._loop.call_later(min(linger, max(0.0, left / 2)), self._leave, topic)
             batch = self._open[topic] = _Open(timer)
         batch.members.append(publish)
         batch.bytes += size

@@ -39,7 +39,8 @@ class Batch:
     """
 
     linger: Seconds = 0.002
-    """How long the first message waits for others."""
+    """How long the first message waits for others: at most half of the time that it has in all. Who waits for
+    room (``max_pending``) or for a flush is not kept waiting: batches leave at once."""
     max_messages: int = 500
     """With so many it leaves at once."""
     max_bytes: int = 1 << 20

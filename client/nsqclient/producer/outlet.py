@@ -11,7 +11,6 @@ trusted at once: it takes one parcel, and others only when that one is answered.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import Protocol
 
@@ -26,8 +25,6 @@ from nsqclient.pauses import Chance, FullJitter
 from nsqclient.producer.parcels import Parcel
 from nsqclient.tasks import Tasks
 from nsqcore.wire.frames import OK
-
-log = logging.getLogger(__name__)
 
 SILENCE_LIMIT = 10.0
 """Seconds without an answer, after a publish ran out of time, until a connection is given up."""
@@ -56,6 +53,9 @@ class Office(Protocol):
 
     def disconnected(self) -> None:
         """A connection was lost."""
+
+    def loop_blocked(self, seconds: float) -> None:
+        """The event loop stood still; each connection says so."""
 
 
 class Outlet:
@@ -248,7 +248,7 @@ class Outlet:
 
     def blocked_for(self, seconds: float) -> None:
         """The event loop stood still."""
-        log.warning("the event loop stood still for %.1f s; %s may end the connection", seconds, self.address)
+        self._office.loop_blocked(seconds)
 
     def lost(self, error: ConnectError) -> None:
         """The connection is gone."""

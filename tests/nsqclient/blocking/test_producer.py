@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
@@ -118,6 +119,27 @@ def test_submitting_waits_for_room(nsqd: DaemonProcess, monkeypatch: pytest.Monk
         for future in first:
             with pytest.raises(nsqclient.PublishError):
                 future.result()
+
+
+def test_a_callback_that_submits_never_waits_for_what_can_come_only_after_it(
+    nsqd: DaemonProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producer_module, "MOST_SUBMITTED", 1)
+    told: Queue[BaseException | None] = Queue()
+
+    def more(_: object) -> None:
+        try:
+            for _ in range(2):
+                producer.submit("callbacks", b"more")
+        except nsqclient.Backlogged as e:
+            told.put(e)
+        else:
+            told.put(None)
+
+    with blocking.Producer(nsqd.tcp) as producer:
+        producer.submit("callbacks", b"x").add_done_callback(more)
+        assert isinstance(told.get(timeout=10), nsqclient.Backlogged)
+    assert len(taken(nsqd, "callbacks", 2)) == 2
 
 
 def test_failures_nobody_asked_for_are_told_at_the_end(caplog: pytest.LogCaptureFixture) -> None:

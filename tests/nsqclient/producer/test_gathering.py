@@ -219,3 +219,10 @@ async def test_who_waits_for_room_lets_batches_leave() -> None:
         await third
         await fourth
         await nsqd.expect("MPUB t 3 4")
+
+
+async def test_a_batch_leaves_while_there_is_time_to_send_it() -> None:
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, batch=Batch(linger=60), timeout=0.5) as producer:
+        await until(lambda: producer.stats.connections == 1)
+        await asyncio.gather(*start(producer, b"1", b"2", timeout=0.5))
+        await nsqd.expect("IDENTIFY", "MPUB t 1 2")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -301,3 +302,28 @@ async def test_a_part_that_dies_fails_the_producer(
 def test_wrong_settings_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         Producer("127.0.0.1:1", **settings)  # type: ignore[arg-type]
+
+
+async def test_a_check_ends_with_the_producer() -> None:
+    producer = Producer("127.0.0.1:1", chance=lambda: 0.99)
+    async with producer:
+        checking = asyncio.create_task(producer.check(60))
+        await asyncio.sleep(0)
+        await producer.close()
+        with pytest.raises(Closed):
+            async with asyncio.timeout(5):
+                await checking
+
+
+async def test_a_loop_that_stood_still_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    options = ConnectionOptions(heartbeat=1)
+    async with (
+        FakeNsqd() as one,
+        FakeNsqd() as two,
+        Producer([one.address, two.address], options=options) as producer,
+    ):
+        await until(lambda: producer.stats.connections == 2)
+        time.sleep(1.3)  # noqa: ASYNC251 - this is the point
+        await until(lambda: "stood still" in caplog.text)
+        await asyncio.sleep(0.05)
+    assert caplog.text.count("stood still") == 1
