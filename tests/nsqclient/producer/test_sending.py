@@ -129,10 +129,11 @@ async def test_a_function_that_picks_decides_about_nodes_that_must_prove_themsel
 
         async with Producer([one.address, two.address], routing=Routing(pick=pick)) as producer:
             await until(lambda: producer.stats.connections == 2)
-            outlets(producer)[0].probing = True
+            (probed,) = (outlet for outlet in outlets(producer) if outlet.address == one.address)
+            probed.probing = True
             assert (await producer.publish("two", b"x", timeout=1)).nodes == (two.address,)
             with pytest.raises(PublishNotSent, match="no node for it"):
                 await producer.publish("nobody", b"x", timeout=1)
-            assert outlets(producer)[0].probing
+            assert probed.probing
             assert (await producer.publish("one", b"x", timeout=1)).nodes == (one.address,)
-            assert not outlets(producer)[0].probing
+            assert not probed.probing
