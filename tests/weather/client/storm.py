@@ -156,6 +156,9 @@ class Storm:
                 break
         else:
             raise AssertionError(f"messages do not come through: {self._state()}")
+        await self.cluster.clock.advance(30)
+        for consumer in self.consumers:
+            assert consumer.closed or not consumer.stats.in_flight, f"held by nobody: {consumer.stats}"
         for consumer, task in zip(self.consumers, self.working, strict=True):
             assert consumer.closed or not task.done(), f"it ended by itself: {task}"
         await self._in_time(asyncio.gather(*(consumer.close(5) for consumer in self.consumers)))

@@ -277,6 +277,9 @@ async def rounds(world: World, work: Work, late: bool) -> None:
         left = {task for task in asyncio.all_tasks() - before if task.get_name().startswith("nsqclient")}
         if work not in CALLS:
             assert not left
+        elif work is not handle:  # whose handlers take the next messages at once
+            stats = world.open.stats
+            assert stats.in_flight == stats.buffered, "a message was taken that nobody has"
         if work not in PUBLISHING:
             await supply(world)
     assert count > 1
