@@ -13,6 +13,7 @@ from nsqclient.blocking.message import Message
 from nsqclient.blocking.mirror import constructed_like
 from nsqclient.blocking.shell import Shell
 from nsqclient.consumer.consumer import ConsumerStats
+from nsqclient.consumer.health import Health
 from nsqclient.durations import Seconds
 from nsqclient.errors import Closed, ConfigError, Control
 
@@ -138,6 +139,10 @@ class Consumer:
     def stats(self) -> ConsumerStats:
         """Counts, as of now."""
         return self._shell.get().run(lambda: self._consumer.stats)
+
+    def health(self) -> Health:
+        """Whether it lives and receives, for probes; as of now."""
+        return self._shell.get().run(self._consumer.health)
 
     # ---- its life
 

@@ -70,6 +70,17 @@ def test_a_loop_receives_and_with_finishes(nsqd: DaemonProcess) -> None:
     assert depth(nsqd, "loop") == 0
 
 
+def test_its_health_is_told_for_probes(nsqd: DaemonProcess) -> None:
+    with blocking.Consumer("health", "c", nsqd.tcp) as consumer:
+        health = consumer.health()
+        assert (health.live, health.ready) == (True, True)
+    with blocking.Consumer("health", "c", "127.0.0.1:1") as alone:
+        assert not alone.health().ready
+        assert alone.health().reasons
+    with pytest.raises(Closed):
+        alone.health()
+
+
 def test_an_exception_requeues_and_goes_on(nsqd: DaemonProcess) -> None:
     publish(nsqd, "raises", 1)
     with blocking.Consumer("raises", "c", nsqd.tcp, flow=FlowControl(backoff=None)) as consumer:
