@@ -363,7 +363,8 @@ class Consumer:
     async def close(self, drain: Seconds | None = None) -> None:
         """Ends in order, as leaving the block does; a second call waits for the first.
 
-        Being cancelled cuts the ``drain`` short, not the cleaning up.
+        Being cancelled cuts the ``drain`` short, not the cleaning up. A handler calls :meth:`stop` instead: this
+        would wait for that handler, too, until ``drain`` is over.
         """
         await self._reception.close(self._drain if drain is None else to_seconds(drain))
 

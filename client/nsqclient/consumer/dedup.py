@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from itertools import count
 from typing import cast
+from weakref import WeakKeyDictionary
 
 from nsqclient.consumer.message import FINISHED, HELD, LOST, REQUEUED, Message, Source, State, message_facts
 from nsqclient.dedup.store import CLAIMED, Claim, Store
@@ -101,7 +102,8 @@ class Claims:
         self._duplicate = duplicate
         self._owner = uuid.uuid4().hex
         self._numbers = count()
-        self._held: dict[Claimed, float] = {}
+        self._held: WeakKeyDictionary[Claimed, float] = WeakKeyDictionary()
+        """Since when. Of a message that is lost, and that its user has forgotten, nobody will tell the end."""
         self._tasks = Tasks(failed)
         self._renewing: asyncio.Task[object] | None = None
 

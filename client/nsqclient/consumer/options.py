@@ -96,7 +96,8 @@ class Leases:
     """How long after its delivery a message is no longer touched automatically, so that a handler that
     hangs does not keep it; None: nsqd's own maximum."""
     margin: Seconds = 0.2
-    """Seconds by which a lease is taken to be shorter: how long messages and answers may travel."""
+    """Seconds by which a lease is taken to be shorter: how long messages and answers may travel. At most half of
+    the lease is taken off."""
 
     def __post_init__(self) -> None:
         within("margin", self.margin, 0)

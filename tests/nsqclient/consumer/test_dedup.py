@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -424,3 +425,17 @@ async def test_batches_keep_their_claims_when_they_are_put_back() -> None:
             batch = await batches.__anext__()
         assert batch.bodies == [b"one", b"two"]
         assert store.asked == ["claim t/c/one", "claim t/c/two"]
+
+
+async def test_claims_of_lost_messages_that_nobody_has_any_more_are_not_kept() -> None:
+    async with FakeNsqd() as nsqd, deduplicating(nsqd, MemoryStore()) as consumer:
+        await nsqd.expect(*OPENING, "RDY 10")
+        nsqd.message(b"key")
+        await consumer.get(timeout=5)
+        claims = consumer._reception.admission.claims
+        assert claims is not None
+        assert len(claims._held) == 1
+        nsqd.link.drop()
+        await until(lambda: consumer.stats.lost == 1)
+        gc.collect()
+        assert len(claims._held) == 0
