@@ -85,8 +85,8 @@ async def test_lies_cost_neither_messages_nor_connections(program: str | Path, t
     async with (
         FakeLookupd() as one,
         FakeLookupd() as two,
-        Site(program, tmp_path / "a") as a,
-        Site(program, tmp_path / "b") as b,
+        Site(program, tmp_path / "a", "--msg-timeout=2s") as a,
+        Site(program, tmp_path / "b", "--msg-timeout=2s") as b,
     ):
         truth = [a.address, b.address]
         liars = [Liar(server, truth, [dead]) for server in (one, two)]
@@ -133,6 +133,6 @@ async def test_lies_cost_neither_messages_nor_connections(program: str | Path, t
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - a snapshot has no event
             await asyncio.sleep(0.01)
