@@ -17,16 +17,26 @@ MOST_UNHEARD = 2000
 """Connections from which no request has come; when there is one more, the oldest of them goes."""
 
 
-class _NoNoise(logging.Filter):
-    """Drops what aiohttp says of requests that are no HTTP; it would repeat them, tokens included."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is kept."""
-        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+log = logging.getLogger("nsqclient.push.requests")
 
 
-quiet = logging.getLogger("nsqclient.push.requests")
-quiet.addFilter(_NoNoise())
+class _Quiet(logging.Logger):
+    """For aiohttp: drops what it says of requests that are no HTTP; it would repeat them, tokens included.
+
+    The rest goes to ``log``, which stays as its user has set it up.
+    """
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name of the method that is overridden
+        """Whether ``log`` is."""
+        return log.isEnabledFor(level)
+
+    def handle(self, record: logging.LogRecord) -> None:
+        """Hands it on, unless it is noise."""
+        if not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)):
+            log.handle(record)
+
+
+quiet = _Quiet(log.name)
 
 
 class Doorkeeper:
