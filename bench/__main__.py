@@ -157,7 +157,7 @@ def certificate(folder: str) -> dict[str, str]:
     cert, key = f"{folder}/cert.pem", f"{folder}/key.pem"
     made.cert_chain_pems[0].write_to_path(cert)
     made.private_key_pem.write_to_path(key)
-    return {"tls-cert": cert, "tls-key": key}
+    return {"tls-cert": cert, "tls-key": key, "https-address": "127.0.0.1:0"}
 
 
 def table(runs: dict[str, list[Row]]) -> None:

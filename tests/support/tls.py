@@ -42,8 +42,9 @@ class Authority:
 
     @property
     def flags(self) -> list[str]:
-        """For a server with this certificate."""
-        return [f"--tls-cert={self.folder / 'server.pem'}", f"--tls-key={self.folder / 'server.key'}"]
+        """For a server with this certificate; HTTPS gets a free port, as its own may be another test's."""
+        files = [f"--tls-cert={self.folder / 'server.pem'}", f"--tls-key={self.folder / 'server.key'}"]
+        return [*files, "--https-address=127.0.0.1:0"]
 
     @property
     def ca_flag(self) -> str:

@@ -136,7 +136,8 @@ class Desk:
     def _look(self) -> None:
         """The timer: whose time is over?"""
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        # a timer may be early by the resolution of its clock
+        now = loop.time() if self._timer is None else max(loop.time(), self._timer.when())
         self._timer = None
         while self.held:
             delivery = next(iter(self.held))

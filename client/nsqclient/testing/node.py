@@ -205,7 +205,9 @@ class FakeNode:
     def drop_replies(self, command: str = "*") -> None:
         """It does what it is told, and its answers are lost; messages and heartbeats still come.
 
-        ``command`` is a verb or a pattern such as ``"PUB orders *"``, to lose only the answers to these.
+        ``command`` is a verb or a pattern such as ``"PUB orders *"``, to lose only the answers to these. A real
+        stream loses all that follows as well: :meth:`drop_connections` before
+        answers come again.
         """
         self.faults.unheard = command
 
