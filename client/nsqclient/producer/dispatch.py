@@ -7,37 +7,35 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from math import inf
 from typing import NamedTuple
 
 from nsqclient.connection.options import ConnectionOptions, Topology
 from nsqclient.connection.reconnect import Failure
-from nsqclient.connection.state import Agreement, Refusal
+from nsqclient.connection.state import Agreement
 from nsqclient.discovery.discovery import Discovery
 from nsqclient.discovery.nodes import Nodes
 from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import (
     Closed,
-    ConnectError,
     NoNodes,
     NsqError,
     PublishError,
     PublishNotSent,
-    PublishRejected,
     PublishTimeout,
     PublishUnknown,
 )
 from nsqclient.lifecycle import Lifecycle
 from nsqclient.pauses import Chance
-from nsqclient.producer.copies import Copy, Redundant
+from nsqclient.producer.answers import Answers, dropped
+from nsqclient.producer.copies import Redundant
 from nsqclient.producer.counts import Counts
 from nsqclient.producer.delivery import Receipt
 from nsqclient.producer.gathering import Gathering
 from nsqclient.producer.ledger import Ledger
 from nsqclient.producer.options import Batch, RetryPolicy, Routing
 from nsqclient.producer.outlet import Outlet
-from nsqclient.producer.parcels import OVER, Gathered, Parcel, Publish
+from nsqclient.producer.parcels import OVER, Publish
 from nsqclient.producer.reports import Ring
 from nsqclient.producer.room import Room
 from nsqclient.producer.routing import Router
@@ -48,12 +46,6 @@ log = logging.getLogger(__name__)
 
 GRAIN = 1 / 64
 """Seconds between two looks for what has run out of time: so late, at most, is a timeout noticed."""
-NODE_REASONS = frozenset({"E_PUB_FAILED", "E_DPUB_FAILED"})
-"""The message was not stored for a reason of that nsqd (its disk, its shutdown): another may take it."""
-HALF_WAY = "E_MPUB_FAILED"
-"""Some of the messages may be stored."""
-ONE_TO_BLAME = frozenset({"E_BAD_MESSAGE", "E_BAD_BODY"})
-"""One message of an MPUB may be why all were refused."""
 
 
 class NodeState(NamedTuple):
@@ -116,6 +108,7 @@ class Dispatch:
         self._sending = Sending(
             settings.routing, Router(settings.routing, here.zone, here.region), self._outlets, self._ledger
         )
+        self._answers = Answers(settings.retry, self._ledger, self._sending)
         if settings.batch is not None:
             limit = settings.options.limits.max_body_size
             self.gathering = Gathering(settings.batch, limit, self._sending.add)
@@ -292,7 +285,7 @@ class Dispatch:
         parcel = publish.carrier or publish
         if not parcel.on_wire and not isinstance(publish, Redundant):  # it only waited to be sent once more
             publish.give_up()
-            self._ledger.failed(publish, _dropped(parcel))
+            self._ledger.failed(publish, dropped(parcel))
         return f"{what} may be stored (outcome: unknown); reports() will tell its outcome as abandoned"
 
     # ---- time
@@ -373,6 +366,7 @@ class Dispatch:
             settings.retry.backoff,
             settings.chance,
             self,
+            self._answers,
             self._tasks,
             settings.target.dial,
         )
@@ -392,73 +386,6 @@ class Dispatch:
                 outlet.tombstones = frozenset() if found is None else found.tombstones
             self._sending.avoid_tombstones()
         self._connects.set()
-
-    def acked(self, parcels: list[Parcel]) -> None:
-        """nsqd has stored them."""
-        now = self._loop.time()
-        publishes: list[Publish] = []
-        for parcel in parcels:
-            if type(parcel) is Publish:
-                if parcel.state != OVER:
-                    parcel.acked_at = now
-                    publishes.append(parcel)
-            elif isinstance(parcel, Gathered):
-                publishes += parcel.stored(now)
-            elif isinstance(parcel, Copy) and parcel.state != OVER:
-                parcel.acked(now, self._ledger)
-        if publishes:
-            self._ledger.stored_all(publishes)
-
-    def refused(self, parcel: Parcel, refusal: Refusal) -> None:
-        """nsqd has refused it; for reasons of its own it may go elsewhere."""
-        if parcel.state == OVER:
-            return
-        code, retry = refusal.code, self._settings.retry
-        if code == HALF_WAY:
-            self._unknown_fate(parcel, refusal.text, code)
-            return
-        if code in ONE_TO_BLAME and not parcel.maybe_stored:
-            parts = parcel.parts()
-            if parts:
-                self._resend(list(parts))
-                return
-        parcel.failures += 1
-        if code in NODE_REASONS and parcel.failures < retry.attempts:
-            self._resend([parcel])
-            return
-        kind = PublishUnknown if parcel.maybe_stored else PublishRejected
-        text, node, attempts = f"{parcel.node}: {refusal.text}", parcel.node, parcel.attempts
-        parcel.fail(lambda: kind(text, code=code, node=node, attempts=attempts), self._ledger)
-
-    def unsent(self, parcels: list[Parcel]) -> None:
-        """nsqd never looked at them."""
-        self._resend(parcels)
-
-    def _resend(self, parcels: list[Parcel]) -> None:
-        """Sends them again, though not for a caller that was cancelled."""
-        wanted = [
-            parcel for parcel in parcels if not parcel.drop_abandoned(partial(_dropped, parcel), self._ledger)
-        ]
-        for parcel in wanted:
-            parcel.changed()
-        self._sending.resend(wanted)
-
-    def unanswered(self, parcels: list[Parcel], error: ConnectError) -> None:
-        """Their answers are lost."""
-        for parcel in reversed(parcels):
-            if parcel.state != OVER:
-                self._unknown_fate(parcel, f"{error}; the answer was lost", "")
-
-    def _unknown_fate(self, parcel: Parcel, why: str, code: str) -> None:
-        parcel.maybe_stored = True
-        parcel.failures += 1
-        retry = self._settings.retry
-        harmless = retry.on_unknown == "retry" or (retry.on_unknown == "auto" and parcel.keyed)
-        if harmless and parcel.failures < retry.attempts:
-            self._resend([parcel])
-            return
-        node, attempts = parcel.node, parcel.attempts
-        parcel.fail(lambda: PublishUnknown(why, code=code, node=node, attempts=attempts), self._ledger)
 
     def writable(self) -> None:
         """An outlet takes parcels again."""
@@ -483,9 +410,3 @@ class Dispatch:
         if now - self._blocked_said >= seconds:
             self._blocked_said = now
             log.warning("the event loop stood still for %.1f s; nsqds may end their connections", seconds)
-
-
-def _dropped(parcel: Parcel) -> PublishError:
-    kind = PublishUnknown if parcel.maybe_stored else PublishNotSent
-    text = f"the publish to topic {parcel.topic} was cancelled before a nsqd had confirmed it"
-    return kind(text, node=parcel.node, attempts=parcel.attempts)

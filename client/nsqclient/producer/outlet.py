@@ -30,8 +30,8 @@ SILENCE_LIMIT = 10.0
 """Seconds without an answer, after a publish ran out of time, until a connection is given up."""
 
 
-class Office(Protocol):
-    """Who hears what became of parcels; a producer."""
+class Judge(Protocol):
+    """Who knows what answers mean for parcels."""
 
     def acked(self, parcels: list[Parcel]) -> None:
         """nsqd has stored them. Oldest first."""
@@ -44,6 +44,10 @@ class Office(Protocol):
 
     def unanswered(self, parcels: list[Parcel], error: ConnectError) -> None:
         """Written, and the answers lost. Oldest first."""
+
+
+class Office(Protocol):
+    """Who hears how an outlet does; a producer."""
 
     def writable(self) -> None:
         """An outlet takes parcels again."""
@@ -68,6 +72,7 @@ class Outlet:
         pace: FullJitter,
         chance: Chance,
         office: Office,
+        judge: Judge,
         tasks: Tasks,
         dial: Dial = dial_directly,
         zone: str = "",
@@ -89,6 +94,7 @@ class Outlet:
         self.last_error: ConnectError | None = None
         self._options = options
         self._office = office
+        self._judge = judge
         self._dial = dial
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
@@ -226,7 +232,7 @@ class Outlet:
         self.probing = False
         if self._silence is not None:
             self._heard()
-        self._office.acked(parcels)
+        self._judge.acked(parcels)
         if resumed:
             self.check_silence()
             self._office.writable()
@@ -236,9 +242,9 @@ class Outlet:
         error = ConnectError(self.address, refusal.text)
         written = self._take_all()
         self.last_error = error
-        self._office.unsent(written[1:])
+        self._judge.unsent(written[1:])
         if written:
-            self._office.refused(written[0], refusal)
+            self._judge.refused(written[0], refusal)
         if self.connection is not None:
             self.connection.abort(error)
 
@@ -254,7 +260,7 @@ class Outlet:
         """The connection is gone."""
         self.connection = None
         self.last_error = error
-        self._office.unanswered(self._take_all(), error)
+        self._judge.unanswered(self._take_all(), error)
         self._office.disconnected()
 
     def _take_all(self) -> list[Parcel]:

@@ -221,13 +221,13 @@ async def test_a_publish_cancelled_as_its_answer_comes_says_that_it_is_stored(
 ) -> None:
     async with FakeNsqd() as nsqd, Producer(nsqd.address) as producer:
         assert producer._dispatch is not None
-        acked = producer._dispatch.acked
+        acked = producer._dispatch._answers.acked
 
         def acked_and_cancelled(parcels: list[Parcel]) -> None:
             acked(parcels)
             task.cancel()
 
-        monkeypatch.setattr(producer._dispatch, "acked", acked_and_cancelled)
+        monkeypatch.setattr(producer._dispatch._answers, "acked", acked_and_cancelled)
         (task,) = start(producer, b"1")
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
