@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 from nsqclient.checks import check_kind, check_name
 from nsqclient.connection.endpoint import resolve
@@ -34,7 +35,8 @@ AroundHandle = Around[Message]
 returns what that returns. It sees what handlers raise, and may raise itself."""
 
 
-class ConsumerStats(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ConsumerStats:
     """Counts since the consumer was made; and what is so now."""
 
     received: int

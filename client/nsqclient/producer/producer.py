@@ -6,9 +6,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 from nsqclient.checks import Body, check_kind, check_timeout
 from nsqclient.connection.endpoint import resolve
@@ -39,7 +40,8 @@ CANCELLED_FLUSH = 1.0
 log = logging.getLogger(__name__)
 
 
-class ProducerStats(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ProducerStats:
     """Counts of publishes since the producer was made, an MPUB being one; and what is pending now."""
 
     stored: int
@@ -60,7 +62,8 @@ class ProducerStats(NamedTuple):
     """Reports that nobody read in time."""
 
 
-class ClosedSummary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ClosedSummary:
     """What became of all publishes of a producer that is closed, an MPUB being one."""
 
     delivered: int

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -397,6 +399,8 @@ async def test_health_tells_of_every_subscription(server: FakeNsqd) -> None:
         assert (health.live, health.ready, health.phase) == (True, True, "open")
         [subscription] = health.subscriptions
         assert (subscription.topic, subscription.channel, subscription.state) == ("t", "c", "running")
+        told = json.loads(json.dumps(dataclasses.asdict(health)))
+        assert told["subscriptions"][0]["stats"]["connections"] == 1
         server.always("SUB", drop)
         Subscribed(server).link.drop()
         async with asyncio.timeout(10):
