@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import logging
 import re
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,18 @@ def addresses(tmp_path: Path) -> Iterator[dict[str, str]]:
             }
 
 
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """Undoes what pages do to the client's loggers, as they show how to set them up."""
+    yield
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "nsqclient"]
+    for logger in map(logging.getLogger, names):
+        logger.setLevel(logging.NOTSET)
+        logger.handlers.clear()
+        logger.propagate = True
+
+
+@pytest.mark.usefixtures("logging_as_it_was")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 async def test_the_examples_of_a_page_run(
     page: Path, addresses: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
