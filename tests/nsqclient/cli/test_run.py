@@ -18,30 +18,33 @@ from nsqclient import App, from_env
 
 app = App(from_env())
 
+def say(text: str) -> None:
+    os.write(1, text.encode() + b"\\n")  # whole, as several workers share the pipe
+
 @app.on("shop", channel="c", concurrency=2)
 async def handle(body: bytes) -> None:
     if body == b"stop":
         app.stop()
     elif body == b"slow":
-        print("slow begins", flush=True)
+        say("slow begins")
         await asyncio.sleep(1.5)
-        print("slow ends", flush=True)
+        say("slow ends")
     elif body == b"hang":
-        print("hang begins", flush=True)
+        say("hang begins")
         try:
             await asyncio.sleep(3600)
         finally:
-            print("hang cancelled", flush=True)
+            say("hang cancelled")
     else:
-        print(f"{body.decode()} in {os.getpid()}", flush=True)
+        say(f"{body.decode()} in {os.getpid()}")
 
 @app.after_startup
 def ready() -> None:
-    print("ready", flush=True)
+    say("ready")
 
 @app.after_shutdown
 def over() -> None:
-    print("over", flush=True)
+    say("over")
 
 def make() -> App:
     return app
