@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ import aiohttp
 
 from nsqclient.push import Bridge, Denied, Grant, Permission, Settings
 from nsqclient.push.grants import Authenticator
-from tests.support.nsqd import Node
+from tests.support.nsqd import Node, eventually
 
 EVERYTHING = (Permission(".*", (".*",)),)
 PATIENCE_S = 10.0
@@ -124,3 +125,19 @@ async def welcomed(client: Client) -> Client:
     """Once the bridge knows it."""
     await client.expect("welcome")
     return client
+
+
+async def connected(stack: AsyncExitStack, where: Bridge, token: str, **request: Any) -> Client:
+    """A client that is welcome, closed with ``stack``."""
+    return await welcomed(await stack.enter_async_context(Client(where, token, **request)))
+
+
+async def up(*bridges: Bridge) -> None:
+    """Until all of them receive their user topics."""
+    for one in bridges:
+        await eventually(lambda one=one: all(feed.connected for feed in one.hub.user_feeds))  # type: ignore[misc]
+
+
+def mail(user: object, text: str = "hello") -> bytes:
+    """A message to a user."""
+    return json.dumps({"to": user, "text": text}).encode()

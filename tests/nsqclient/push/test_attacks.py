@@ -8,7 +8,6 @@ import json
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -20,32 +19,8 @@ import pytest
 from nsqclient import ConfigError, ConnectionOptions
 from nsqclient.push import Bridge, Grant, JwtAuth, Settings, doorkeeper
 from nsqclient.push.protocol import BadRequest, parse
-from tests.nsqclient.push.browsers import Client, Tokens, bridge, welcomed
+from tests.nsqclient.push.browsers import Client, Tokens, bridge, connected, mail, up, welcomed
 from tests.support.nsqd import Node, eventually
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    async with Node(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as made:
-        yield made
-
-
-async def connected(stack: AsyncExitStack, where: Bridge, token: str, **request: Any) -> Client:
-    return await welcomed(await stack.enter_async_context(Client(where, token, **request)))
-
-
-async def up(one: Bridge) -> None:
-    await eventually(lambda: all(feed.connected for feed in one.hub.user_feeds))
-
-
-def mail(user: str, text: str = "") -> bytes:
-    return json.dumps({"to": user, "text": text}).encode()
 
 
 async def raw(one: Bridge) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -11,7 +11,7 @@ import pytest
 
 from nsqclient.push import Bridge, Grant, Permission, Settings
 from nsqclient.push.protocol import Close
-from tests.nsqclient.push.browsers import Tokens
+from tests.nsqclient.push.browsers import Tokens, mail, up
 from tests.support.browser import Chromium, Page
 from tests.support.nsqd import Node, eventually
 
@@ -33,12 +33,6 @@ COLLECT = """
 
 
 @pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    async with Node(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
 async def browser(tmp_path: Path) -> AsyncIterator[Chromium]:
     async with Chromium(tmp_path) as made:
         yield made
@@ -50,11 +44,6 @@ def bridge(
     given = {"user_topics": ("mail",), "retry_delay": 0.05, "linger": 0, "shutdown_timeout": 3, **more}
     target, settings = "{}:{}".format(*node.tcp), Settings(node=name, **given)
     return Bridge(target, auth or Tokens(), settings=settings, address=address, demo=True)
-
-
-async def up(*bridges: Bridge) -> None:
-    for one in bridges:
-        await eventually(lambda one=one: all(feed.connected for feed in one.hub.user_feeds))  # type: ignore[misc]
 
 
 async def connect(browser: Chromium, where: Bridge, user: str) -> Page:
@@ -71,10 +60,6 @@ async def got(page: Page, count: int) -> list[Any]:
     messages = await page.evaluate("got")
     assert isinstance(messages, list)
     return messages
-
-
-def mail(user: str, text: str) -> bytes:
-    return json.dumps({"to": user, "text": text}).encode()
 
 
 async def test_browsers_on_two_bridges_get_what_is_theirs(node: Node, browser: Chromium) -> None:

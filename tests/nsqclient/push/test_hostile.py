@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import ssl
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -16,33 +14,9 @@ import aiohttp
 import pytest
 
 from nsqclient.push import Bridge, Grant, Permission, Unavailable
-from tests.nsqclient.push.browsers import Client, Tokens, bridge, welcomed
+from tests.nsqclient.push.browsers import Client, Tokens, bridge, connected, mail, up, welcomed
 from tests.support.nsqd import Node, eventually
 from tests.support.tls import Authority
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    async with Node(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as made:
-        yield made
-
-
-async def connected(stack: AsyncExitStack, where: Bridge, token: str, **request: Any) -> Client:
-    return await welcomed(await stack.enter_async_context(Client(where, token, **request)))
-
-
-async def up(one: Bridge) -> None:
-    await eventually(lambda: all(feed.connected for feed in one.hub.user_feeds))
-
-
-def mail(user: str, text: str = "") -> bytes:
-    return json.dumps({"to": user, "text": text}).encode()
 
 
 def coded(token: str) -> str:

@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from nsqclient.content.envelope import wrap
-from nsqclient.push import Bridge
-from tests.nsqclient.push.browsers import Client, bridge, welcomed
+from tests.nsqclient.push.browsers import Client, bridge, mail, up, welcomed
 from tests.support.nsqd import Node, eventually
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    async with Node(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as made:
-        yield made
-
-
-async def up(*bridges: Bridge) -> None:
-    """Until all of them receive their user topics."""
-    for one in bridges:
-        await eventually(lambda one=one: all(feed.connected for feed in one.hub.user_feeds))  # type: ignore[misc]
-
-
-def mail(user: object, text: str = "hello") -> bytes:
-    return json.dumps({"to": user, "text": text}).encode()
 
 
 async def channels(node: Node, topic: str) -> dict[str, dict[str, Any]]:

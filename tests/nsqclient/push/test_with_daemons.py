@@ -14,7 +14,7 @@ import pytest
 import nsqclient
 from nsqclient import ConnectionOptions, Lookup
 from nsqclient.push import Bridge, Settings
-from tests.nsqclient.push.browsers import Client, Tokens, welcomed
+from tests.nsqclient.push.browsers import Client, Tokens, mail, welcomed
 from tests.support.needs import original
 from tests.support.nsqd import eventually
 from tests.support.processes import DaemonProcess, spawn
@@ -65,10 +65,6 @@ async def healthy(http: aiohttp.ClientSession, one: Bridge) -> None:
                 if answer.status == 200:
                     return
             await asyncio.sleep(0.05)
-
-
-def mail(user: str, text: str) -> bytes:
-    return json.dumps({"to": user, "text": text}).encode()
 
 
 async def test_users_topics_and_work_on_two_bridges_that_know_nsqlookupd_only(
