@@ -181,12 +181,19 @@ class Dispatch:
             self.gathering.flush()
         await self._ledger.flush()
 
-    async def check(self, limit: float) -> dict[str, Agreement]:
-        """Waits for a connect of each known nsqd; raises NoNodes when none is connected."""
+    async def check(self, limit: float, again: bool) -> dict[str, Agreement]:
+        """Waits for a connect of each known nsqd; raises NoNodes when none is connected.
+
+        Unless ``again``, a connect that has failed is not waited for once more.
+        """
         try:
             async with asyncio.timeout(limit):
-                while not self.connections or any(not (o.connected or o.tried) for o in self._outlets()):
+                while True:
                     self._life.check_open()
+                    outlets = self._outlets()
+                    decided = outlets and all(o.connected or o.tried for o in outlets)
+                    if decided and (self.connections or not again):
+                        break
                     self._connects.clear()
                     await self._connects.wait()
         except TimeoutError:

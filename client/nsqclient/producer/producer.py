@@ -256,6 +256,41 @@ class Producer:
         dispatch.take(publish)
         return publish
 
+    async def submit_many(
+        self,
+        topic: str,
+        values: Iterable[object],
+        *,
+        timeout: Seconds | None = None,
+        headers: Mapping[str, str] | None = None,
+        note: object = None,
+    ) -> Delivery:
+        """Gives several messages to the producer, to leave in one command, and waits for no more than room.
+
+        This is :meth:`publish_many` for streams: nsqd stores all or, unless it fails, none of them. They have
+        one delivery together, and are one publish in the counts. Raises as :meth:`submit`; MessageTooLarge also
+        when they exceed the limit of one command together.
+        """
+        dispatch = self._opened()
+        publish: Publish | None = None
+        if headers is None and not self._around:
+            publish = self._composed.many(topic, values, timeout)
+        if publish is None:
+            if not isinstance(values, str | Body) and isinstance(values, Iterable):
+                values = list(values)
+            outgoing = self._outgoing(topic, values, None, timeout, headers, None, None, note)
+            outgoing.count = len(values) if isinstance(values, list) else 1
+            if self._around:
+                relayed = self._relays.start(outgoing, self._around, self._send_many_relayed)
+                await relayed.taken()
+                return relayed
+            publish = self._composed.sealed_many(outgoing)
+        publish.submitted, publish.note = True, note
+        if not self._room.take_nowait(publish.size):
+            await dispatch.wait_for_room(publish.size, publish.deadline)
+        dispatch.take(publish)
+        return publish
+
     def submit_nowait(
         self,
         topic: str,
@@ -329,6 +364,9 @@ class Producer:
     async def _send_relayed(self, outgoing: Outgoing, taken: Callable[[], None]) -> Receipt:
         return await self._complete(self._composed.sealed(outgoing), taken)
 
+    async def _send_many_relayed(self, outgoing: Outgoing, taken: Callable[[], None]) -> Receipt:
+        return await self._complete(self._composed.sealed_many(outgoing), taken)
+
     async def _complete(self, publish: Publish, taken: Callable[[], None] = lambda: None) -> Receipt:
         dispatch = self._dispatch
         assert dispatch is not None
@@ -396,12 +434,14 @@ class Producer:
         """The nsqds that are known, as of now."""
         return () if self._dispatch is None else self._dispatch.nodes
 
-    async def check(self, timeout: Seconds | None = None) -> dict[str, Agreement]:
+    async def check(self, timeout: Seconds | None = None, *, again: bool = True) -> dict[str, Agreement]:
         """Waits until each known nsqd is connected or has failed to be; what was agreed with those that are.
 
-        Raises NoNodes, which says why, when none is connected within ``timeout`` (as for publishes).
+        Raises NoNodes, which says why, when none is connected within ``timeout`` (as for publishes); without
+        ``again`` as soon as each that is known has failed once.
         """
-        return await self._opened().check(self._timeout if timeout is None else check_timeout(timeout))
+        limit = self._timeout if timeout is None else check_timeout(timeout)
+        return await self._opened().check(limit, again)
 
     async def flush(self, timeout: Seconds | None = None) -> None:
         """Waits until all that is pending now has an outcome; batches leave at once.

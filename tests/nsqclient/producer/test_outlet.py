@@ -226,3 +226,10 @@ async def test_a_function_that_picks_wrongly_fails_that_message_only() -> None:
         assert isinstance(caught.value.__cause__, LookupError)
         receipts = [await producer.publish("good", b"x") for _ in range(3)]
         assert len({receipt.nodes for receipt in receipts}) == 1
+
+
+async def test_a_check_need_not_wait_for_a_node_that_has_failed_to_come() -> None:
+    async with Producer("127.0.0.1:1", timeout=60) as producer:
+        async with asyncio.timeout(5):
+            with pytest.raises(NoNodes, match="refused"):
+                await producer.check(again=False)

@@ -7,8 +7,21 @@ import logging
 
 import pytest
 
-from nsqclient import Backlogged, Closed, Producer, PublishNotSent, PublishRejected, PublishTimeout, Report
+from nsqclient import (
+    Backlogged,
+    Closed,
+    EmptyMessage,
+    MessageTooLarge,
+    Outgoing,
+    Producer,
+    PublishNotSent,
+    PublishRejected,
+    PublishTimeout,
+    Receipt,
+    Report,
+)
 from nsqclient.producer.producer import ClosedSummary
+from nsqclient.producer.relay import Send
 from tests.nsqclient.producers import QUICK, start, until
 from tests.support.fake_nsqd import FakeNsqd, drop, refuse, silence
 
@@ -285,3 +298,56 @@ async def test_an_answer_lost_after_the_write_is_reported_as_unknown() -> None:
         report = await anext(producer.errors())
         assert report.error is not None
         assert getattr(report.error, "outcome", "") == "unknown"
+
+
+async def test_several_submitted_together_leave_in_one_command_and_have_one_delivery() -> None:
+    async with FakeNsqd() as nsqd, Producer(nsqd.address) as producer:
+        delivery = await producer.submit_many("t", [b"a", b"b"], note="both")
+        receipt = await delivery
+        assert (receipt.count, delivery.note, producer.stats.stored) == (2, "both", 1)
+        await nsqd.expect("IDENTIFY", "MPUB t a b")
+
+
+async def test_several_submitted_together_wait_for_room_in_their_order() -> None:
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, max_pending=1) as producer:
+        nsqd.script("MPUB", silence)
+        first = await producer.submit_many("t", [b"a", b"b"])
+        second = asyncio.create_task(producer.submit_many("t", [b"c", b"d"]))
+        await nsqd.expect("IDENTIFY", "MPUB t a b")
+        assert not second.done()
+        nsqd.link.ok()
+        await first
+        await (await second)
+        await nsqd.expect("MPUB t c d")
+
+
+async def test_several_submitted_together_are_refused_as_one_would_be() -> None:
+    async with FakeNsqd() as nsqd, Producer(nsqd.address) as producer:
+        with pytest.raises(MessageTooLarge):
+            await producer.submit_many("t", [b"a", b"x" * (1 << 20) + b"x"])
+        with pytest.raises(EmptyMessage):
+            await producer.submit_many("t", [])
+        with pytest.raises(TypeError):
+            await producer.submit_many("t", "text")
+        nsqd.script("MPUB", refuse("E_BAD_TOPIC MPUB topic is not liked"))
+        with pytest.raises(PublishRejected, match="not liked"):
+            await (await producer.submit_many("t", [b"a"]))
+
+
+async def test_several_submitted_together_pass_through_middleware() -> None:
+    seen = list[object]()
+
+    async def see(call_next: Send, outgoing: Outgoing) -> Receipt:
+        seen.append((outgoing.value, outgoing.count))
+        return await call_next(outgoing)
+
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, around=[see]) as producer:
+        receipt = await (await producer.submit_many("t", iter([b"a", b"b"])))
+        assert (receipt.count, seen) == (2, [([b"a", b"b"], 2)])
+        await nsqd.expect("IDENTIFY", "MPUB t a b")
+
+
+async def test_several_submitted_together_have_headers_where_the_producer_sends_some() -> None:
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, headers="auto") as producer:
+        await (await producer.submit_many("t", [b"a", b"b"], headers={"kind": "letter"}))
+        assert producer.stats.stored == 1
