@@ -33,13 +33,19 @@ def go_json(value: object) -> bytes:
     Keys keep the order given. Bytes that were not UTF-8 (surrogate escapes) become ``\\ufffd``. Give whole
     numbers as ``int``: Go writes no ``.0``.
     """
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_HTML_SAFE)
-    if "\\b" in text or "\\f" in text:
-        text = _ESCAPED.sub(lambda m: _NO_SHORT_FORM.get(m[0], m[0]), text)
+    text = go_escapes(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     try:
         return text.encode()
     except UnicodeEncodeError:
         return _SURROGATE.sub(r"\\ufffd", text).encode()
+
+
+def go_escapes(text: str) -> str:
+    """A JSON text with the escapes that Go uses: more of them, and no ``\\b`` and ``\\f``."""
+    text = text.translate(_HTML_SAFE)
+    if "\\b" in text or "\\f" in text:
+        text = _ESCAPED.sub(lambda m: _NO_SHORT_FORM.get(m[0], m[0]), text)
+    return text
 
 
 def go_key(key: str) -> str:
