@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from nsqcore.golang import go_key
-from nsqd.auth.patterns import Pattern, PatternError, compiled
+from nsqcore.patterns import Pattern, PatternError, compiled
 
 PUBLISH, SUBSCRIBE = "publish", "subscribe"
 LONGEST_TTL_S = 365 * 86400

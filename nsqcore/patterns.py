@@ -1,4 +1,4 @@
-"""Regular expressions of auth servers, found anywhere in a name, by the library whose syntax Go took over.
+"""Regular expressions in Go's syntax, found anywhere in a name, by the library whose syntax Go took over.
 
 Not Python's ``re``: its syntax is another one, and ``(a+)+$`` keeps it busy for hours with the name of a topic
 while everything else waits. RE2 takes time in proportion to the name whatever the pattern is, and refuses

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nsqd.auth.patterns import MOST_CHARACTERS, Pattern, PatternError, compiled
+from nsqcore.patterns import MOST_CHARACTERS, Pattern, PatternError, compiled
 
 # (pattern, names it is found in, names it is not found in)
 FOUND: list[tuple[str, list[str], list[str]]] = [
