@@ -149,6 +149,7 @@ class FakeNsqd(_Fake):
         self.version = version
         self.info = info
         self.health = "OK"
+        self.start_time = int(time.time()) - 3600
 
     @property
     def name(self) -> str:
@@ -163,7 +164,7 @@ class FakeNsqd(_Fake):
             "hostname": self.hostname,
             "http_port": self.port,
             "tcp_port": self.port - 1,
-            "start_time": int(time.time()) - 3600,
+            "start_time": self.start_time,
             "topology_zone": "",
             "topology_region": "",
         } | self.info
@@ -198,7 +199,7 @@ class FakeNsqd(_Fake):
         stats: Json = {
             "version": self.version,
             "health": self.health,
-            "start_time": int(time.time()) - 3600,
+            "start_time": self.start_time,
             "topics": topics or ([] if self.find(query.get("topic", "")) else None),
         }
         if query.get("include_mem") != "false":
