@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn, cast
 
 from nsqcore import config_file, logs
-from nsqcore.options import BOOLEANS, BadConfig, UsageError, flags_of
+from nsqcore.options import BOOLEANS, BadConfig, Flag, UsageError, flags_of
 from nsqcore.version import banner
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,86 @@ class Given(NamedTuple):
     options: dict[str, object]
     config: str = ""
     strict: bool = False
+
+
+class Words(NamedTuple):
+    """What the words of a command line are, see :func:`read_words`."""
+
+    options: dict[str, object]
+    """By field name."""
+    switches: dict[str, bool]
+    texts: dict[str, str]
+    rest: list[str]
+    """Words that are no flags."""
+
+
+def read_words(
+    argv: Sequence[str],
+    flags: Mapping[str, Flag],
+    *,
+    switches: Mapping[str, bool],
+    show_help: Callable[[], NoReturn],
+    texts: Collection[str] = (),
+    anywhere: bool = False,
+) -> Words:
+    """Reads the words of a command line; raises UsageError, BadConfig, and what ``show_help`` raises.
+
+    ``switches`` are booleans beside ``flags``, and what they are unless given; ``texts`` are names of flags with
+    a text. The first word that is no flag ends the flags, unless such words may stand ``anywhere``; ``--``
+    always does, and is no word itself.
+    """
+    read = Words({}, dict(switches), {}, [])
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            break
+        if not word.startswith("-") or word == "-":
+            read.rest.append(word)
+            if anywhere:
+                continue
+            break
+        name, equals, text = word.removeprefix("-").removeprefix("-").partition("=")
+        if not name or name.startswith("-"):
+            raise UsageError(f"bad flag syntax: {word}")
+        if name in ("h", "help"):
+            show_help()
+        if name in read.switches:
+            if equals and text not in BOOLEANS:
+                raise UsageError(
+                    f'invalid boolean value "{text}" for -{name}: parse error',
+                    f"-{name}: want true or false",
+                )
+            read.switches[name] = BOOLEANS.get(text, True)
+            continue
+        flag = flags.get(name)
+        if flag is None and name not in texts:
+            raise UsageError(f"flag provided but not defined: -{name}", _near(name, flags))
+        if not equals:
+            if flag is not None and flag.bare is not None:
+                text = flag.bare
+            elif words:
+                text = words.pop(0)
+            else:
+                raise UsageError(f"flag needs an argument: -{name}")
+        if flag is None:
+            read.texts[name] = text
+        elif flag.repeatable:
+            items = cast(list[object], read.options.setdefault(flag.field, []))
+            items.extend(cast(list[object], flag.parse(text)))
+            if flag.arrange is not None:
+                read.options[flag.field] = flag.arrange(items)
+        else:
+            read.options[flag.field] = flag.parse(text)
+    read.rest.extend(words)
+    return read
+
+
+def _near(name: str, flags: Iterable[str]) -> str:
+    from difflib import get_close_matches  # needed for a mistake only
+
+    found = get_close_matches(name.lower().replace("_", "-"), list(flags), n=1)
+    return f"did you mean --{found[0]}?" if found else ""
 
 
 class CommandLine:
@@ -71,48 +151,16 @@ class CommandLine:
 
         Raises UsageError, BadConfig, and SystemExit 0 after ``--help`` or ``--version``.
         """
-        given: dict[str, object] = {}
         switches = {_STRICT: False, "version": False} | dict.fromkeys(self.ignored, False)
-        config, words = "", list(argv)
-        while words and words[0].startswith("-") and words[0] not in ("-", "--"):
-            word = words.pop(0)
-            name, equals, text = word.removeprefix("-").removeprefix("-").partition("=")
-            if not name or name.startswith("-"):
-                raise UsageError(f"bad flag syntax: {word}")
-            flag = self.flags.get(name)
-            if name in ("h", "help"):
-                sys.stderr.write(self.usage())
-                raise SystemExit(0)
-            if name in switches:
-                if equals and text not in BOOLEANS:
-                    raise UsageError(
-                        f'invalid boolean value "{text}" for -{name}: parse error',
-                        f"-{name}: want true or false",
-                    )
-                switches[name] = BOOLEANS.get(text, True)
-                continue
-            if flag is None and name != "config":
-                raise UsageError(f"flag provided but not defined: -{name}")
-            if not equals:
-                if flag is not None and flag.bare is not None:
-                    text = flag.bare
-                elif words:
-                    text = words.pop(0)
-                else:
-                    raise UsageError(f"flag needs an argument: -{name}")
-            if flag is None:
-                config = text
-            elif flag.repeatable:
-                items = cast(list[object], given.setdefault(flag.field, []))
-                items.extend(cast(list[object], flag.parse(text)))
-                if flag.arrange is not None:
-                    given[flag.field] = flag.arrange(items)
-            else:
-                given[flag.field] = flag.parse(text)
-        if switches["version"]:
+        read = read_words(argv, self.flags, switches=switches, texts=("config",), show_help=self._show_help)
+        if read.switches["version"]:
             sys.stdout.write(banner(self.program) + "\n")
             raise SystemExit(0)
-        return Given(given, config, switches[_STRICT])
+        return Given(read.options, read.texts.get("config", ""), read.switches[_STRICT])
+
+    def _show_help(self) -> NoReturn:
+        sys.stderr.write(self.usage())
+        raise SystemExit(0)
 
     def read_config(self, path: str) -> tuple[dict[str, object], list[str]]:
         """Options of a TOML file by field name, and a remark on each key in it that means nothing.

@@ -60,6 +60,13 @@ class LogFormat(str):
         return cls(text)
 
 
+def one_line(record: logging.LogRecord) -> str:
+    """The text of an event on one line: control characters are escapes, so that none can begin a new line or
+    steer a terminal, and what is too long is cut."""
+    message = _message(record)
+    return message if message.isprintable() else message.translate(_VISIBLE)
+
+
 def _message(record: logging.LogRecord) -> str:
     if isinstance(record.args, tuple) and any(isinstance(arg, _FAILURES) for arg in record.args):
         worded = tuple(go_reason(arg) if isinstance(arg, _FAILURES) else arg for arg in record.args)
@@ -86,10 +93,7 @@ class GoFormatter(logging.Formatter):
         seconds, fraction = divmod(record.created, 1)
         when = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(seconds))
         word = _WORDS.get(record.levelno, record.levelname)
-        message = _message(record)
-        if not message.isprintable():
-            message = message.translate(_VISIBLE)
-        text = f"{self.prefix}{when}.{int(fraction * 1_000_000):06d} {word}: {message}"
+        text = f"{self.prefix}{when}.{int(fraction * 1_000_000):06d} {word}: {one_line(record)}"
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
@@ -129,8 +133,13 @@ _FORMATTERS: dict[str, type[GoFormatter | JsonFormatter]] = {"text": GoFormatter
 
 def configure(prefix: str, level: LogLevel, form: LogFormat) -> None:
     """Sends the log of this process to stderr with that prefix and in that form, from that level on."""
+    install(_FORMATTERS[form](prefix), level)
+
+
+def install(formatter: logging.Formatter, level: LogLevel) -> None:
+    """As :func:`configure`, with lines of another form."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_FORMATTERS[form](prefix))
+    handler.setFormatter(formatter)
     logging.raiseExceptions = False  # a closed stderr must not turn every event into a traceback
     root = logging.getLogger()
     root.handlers = [handler]

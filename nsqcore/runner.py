@@ -54,12 +54,12 @@ def run(program: str, make: Callable[[], Daemon]) -> int:
     are obeyed when it has started; further ones while it stops change nothing, and this process ignores
     them from then on: it is expected to end. SIGHUP makes a daemon reload that is Reloadable.
     """
-    _raise_file_limit()
+    raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(program, make))
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """Every client and every queue with a backlog needs a descriptor: take as many as the system lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:

@@ -46,9 +46,11 @@ class ConnectionOptions:
     msg_timeout: Seconds | None = None
     """How long a message may stay unanswered, 1 second to 15 minutes; None takes nsqd's default."""
     output_buffer_size: int = 16384
-    """Bytes that nsqd gathers before it sends messages: 64 to 65536, or -1 to send each at once."""
+    """Bytes that nsqd gathers before it sends messages: 64 to 65536, -1 to send each at once, or 0 for nsqd's
+    default."""
     output_buffer_timeout: Seconds = 0.25
-    """How long nsqd lets messages wait in that buffer: 25 ms to 30 seconds."""
+    """How long nsqd lets messages wait in that buffer: 25 ms to 30 seconds, -1 for no limit by time, or 0 for
+    nsqd's default."""
     sample_rate: int = 0
     """Receive about this percentage, 1 to 99; the rest is lost to the channel. 0 receives everything."""
     client_id: str | None = None
@@ -93,9 +95,10 @@ class ConnectionOptions:
             check_secret("auth", self.auth)
         if self.msg_timeout is not None:
             within("msg_timeout", self.msg_timeout, 1, 900)
-        if self.output_buffer_size != -1:
+        if self.output_buffer_size not in (-1, 0):
             within("output_buffer_size", self.output_buffer_size, 64, 65536)
-        within("output_buffer_timeout", self.output_buffer_timeout, 0.025, 30)
+        if self.output_buffer_timeout not in (-1, 0):
+            within("output_buffer_timeout", self.output_buffer_timeout, 0.025, 30)
         within("sample_rate", self.sample_rate, 0, 99)
         within("dial_timeout", self.dial_timeout, 0.001)
         within("handshake_timeout", self.handshake_timeout, 0.001)
@@ -133,7 +136,9 @@ class ConnectionOptions:
             if self.heartbeat is None or self.heartbeat == -1
             else to_ms(self.heartbeat),
             "output_buffer_size": self.output_buffer_size,
-            "output_buffer_timeout": to_ms(self.output_buffer_timeout),
+            "output_buffer_timeout": -1
+            if self.output_buffer_timeout == -1
+            else to_ms(self.output_buffer_timeout),
             "sample_rate": self.sample_rate,
             "msg_timeout": 0 if self.msg_timeout is None else to_ms(self.msg_timeout),
         }

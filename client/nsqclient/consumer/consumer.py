@@ -25,7 +25,7 @@ from nsqclient.consumer.reception import Reception
 from nsqclient.consumer.worker import Around, Handler
 from nsqclient.content import codecs
 from nsqclient.content.codecs import Codec
-from nsqclient.discovery.targets import Nsqd, Target
+from nsqclient.discovery.targets import Lookup, Nsqd, Target
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import ConfigError
 from nsqclient.pauses import Chance, FullJitter
@@ -304,6 +304,11 @@ class Consumer:
     def health(self) -> Health:
         """How it stands, for liveness and readiness probes; needs no I/O."""
         return self._reception.health()
+
+    @property
+    def target(self) -> Nsqd | Lookup:
+        """What it connects to."""
+        return self._target
 
     @property
     def closed(self) -> bool:
