@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from nsqclient.connection.endpoint import Endpoint, from_env
 from nsqclient.discovery.targets import Nsqd
+from nsqclient.limits import Limits
 from nsqclient.producer.producer import Producer
 from nsqclient.tools.common.client_options import HINT, ProducerOption
 from nsqclient.tools.common.client_settings import ClientSettings
@@ -33,14 +34,18 @@ class Publishing(Protocol):
         """What was given."""
 
 
-def producer_for(options: Publishing, *addresses: str, program: str, **more: Any) -> Producer:
+def producer_for(
+    options: Publishing, *addresses: str, program: str, limits: Limits | None = None, **more: Any
+) -> Producer:
     """A producer for these nsqds as the flags say it, not opened; raises ConfigError.
 
     The variables of the client (``NSQ_AUTH_SECRET``, ``NSQ_TLS_CA``, ...) count where no flag says otherwise.
-    ``more`` are arguments of :class:`Producer`, which win.
+    ``limits``, where given, are those of publishing; ``more`` are arguments of :class:`Producer`, which win.
     """
     settings = ClientSettings(options.producer_opt)
     environ = {name: value for name, value in os.environ.items() if name != "NSQ_LOOKUP_AUTH_SECRET"}
     base = from_env({**environ, "NSQ_URL": "nsqd://localhost"}).options
     endpoint = Endpoint(Nsqd(*addresses), settings.connection(program, base))
+    if limits is not None:
+        endpoint = endpoint.with_options(limits=limits)
     return Producer(endpoint, **{"retry": settings.retry(), **more})

@@ -20,6 +20,7 @@ from nsqclient.consumer.events import EventStream, NodeDown, Subscribed
 from nsqclient.consumer.failures import Failures
 from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import ConfigError
+from nsqclient.limits import Limits
 from nsqclient.producer.producer import Producer
 from nsqclient.tools.common.client_options import HINT, ConsumerOption
 from nsqclient.tools.common.client_settings import ClientSettings
@@ -152,8 +153,15 @@ async def _reach_all(target: Nsqd, events: EventStream) -> None:
             return
 
 
-def producer_to(options: Sources, address: str, *, program: str, **more: Any) -> Producer:
-    """A producer for the nsqd of an address, connecting as the consumers do: for dead letters."""
+def producer_to(
+    options: Sources, address: str, *, program: str, limits: Limits | None = None, **more: Any
+) -> Producer:
+    """A producer for the nsqd of an address, connecting as the consumers do: for dead letters.
+
+    ``limits``, where given, are those of publishing; ``more`` are arguments of :class:`Producer`.
+    """
     settings = ClientSettings(options.consumer_opt)
-    endpoint = target_of(options, program)
-    return Producer(Endpoint(Nsqd(address), endpoint.options), **{"retry": settings.retry(), **more})
+    endpoint = Endpoint(Nsqd(address), target_of(options, program).options)
+    if limits is not None:
+        endpoint = endpoint.with_options(limits=limits)
+    return Producer(endpoint, **{"retry": settings.retry(), **more})

@@ -61,7 +61,7 @@ class JsonFilter:
 
 
 def read_object(body: bytes) -> dict[str, object]:
-    """The object that a body is, its numbers as :class:`Number`; raises NotAnObject.
+    """The object that a body is, its numbers as :class:`Number`; raises NotAnObject. ``null`` has no fields.
 
     Bytes that are not UTF-8 are replaced, as by the original.
     """
@@ -73,6 +73,8 @@ def read_object(body: bytes) -> dict[str, object]:
         raise NotAnObject(str(e)) from None
     except RecursionError:
         raise NotAnObject("it is nested too deeply") from None
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise NotAnObject("it is JSON, but no object")
     return value

@@ -40,12 +40,13 @@ class Relay:
         tally: Tally,
         *,
         letters: bool,
-        stored: Callable[[str, Load, float], None],
+        timed: Callable[[str, int, float], None] = lambda address, count, seconds: None,
+        relayed: Callable[[int, int], None] = lambda count, size: None,
     ) -> None:
         """``topic`` is where messages go; without ``picker`` to all destinations.
 
-        ``letters`` tells whether there is a topic for messages that can't be passed on. ``stored`` is told what a
-        destination has confirmed, in how many seconds.
+        ``letters`` tells whether there is a topic for messages that can't be passed on. ``timed`` is told how many
+        messages a destination has confirmed, and in how many seconds; ``relayed`` how many are done, and their bytes.
         """
         self._topic = topic
         self._destinations = destinations
@@ -53,7 +54,8 @@ class Relay:
         self._filter = filter
         self._tally = tally
         self._letters = letters
-        self._stored = stored
+        self._timed = timed
+        self._relayed = relayed
         self._confirmed = Confirmed()
 
     @property
@@ -69,6 +71,9 @@ class Relay:
         failures = await (self._to_all(load) if self._picker is None else self._to_one(load, self._picker))
         self._tally.relayed += len(load) - len(failures)
         self._tally.failed += len(failures)
+        if len(failures) < len(load):
+            sizes = [len(body) for message, body in load if message not in failures]
+            self._relayed(len(sizes), sum(sizes))
         for message, error in failures.items():
             if self._letters and is_hopeless(error):
                 message.settle(DeadLetter(str(error)))
@@ -169,9 +174,8 @@ class Relay:
         seconds = clock() - began
         if failures:
             self._tell(destination, failures)
-            load = [item for item in load if item[0] not in failures]
-        if load:
-            self._stored(destination.address, load, seconds)
+        if len(failures) < len(load):
+            self._timed(destination.address, len(load) - len(failures), seconds)
         return failures, seconds
 
     def _tell(self, destination: Destination, failures: Failures) -> None:

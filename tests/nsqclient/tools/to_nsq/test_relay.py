@@ -73,7 +73,7 @@ async def relaying(
             JsonFilter(*json),
             tally,
             letters=bool(letters),
-            stored=lambda address, load, seconds: stored.append((address, len(load))),
+            timed=lambda address, count, seconds: stored.append((address, count)),
         )
         failures = Failures(attempts=attempts, requeue=LinearRequeue(step=0.01))
         consumer = await stack.enter_async_context(
