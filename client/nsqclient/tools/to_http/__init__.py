@@ -1,0 +1,1 @@
+"""``nsq_to_http``: each message of a topic becomes an HTTP request."""
