@@ -6,7 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 
+from nsqclient.tools.common.tool import Tool
 from nsqcore.command_line import CommandLine
+from nsqcore.options import flags_of
 from tests.docs.page import ROOT, Row
 from tests.docs.proofs import texts_of
 
@@ -15,6 +17,11 @@ def flags(command_line: CommandLine) -> set[str]:
     """Every flag that a daemon takes."""
     words = re.findall(r"^  --([\w-]+)", command_line.usage(), re.MULTILINE)
     return {f"--{name}" for name in words}
+
+
+def flags_of_tool(tool: Tool) -> set[str]:
+    """Every flag that a tool takes."""
+    return {f"--{flag.name}" for flag in flags_of(tool.options)} | {"--version"}
 
 
 def endpoints(package: str) -> set[str]:

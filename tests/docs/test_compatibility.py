@@ -16,6 +16,7 @@ from nsqlookupd.options import command_line as nsqlookupd_command_line
 from tests.docs import inventory
 from tests.docs.page import Row, items, rows
 from tests.docs.proofs import names_of
+from tests.support.flag_docs import tools
 from tests.support.nsqd import Node
 
 DEBUG = {f"{each.method} {each.path}" for each in debug_api.endpoints("/debug/pprof/")}
@@ -48,6 +49,13 @@ def test_a_row_names_tests_that_speak_of_it(row: Row) -> None:
 )
 def test_a_section_lists_what_there_is(section: str, there_are: set[str]) -> None:
     assert sorted(items(section)) == sorted(there_are)
+
+
+@pytest.mark.parametrize("name", tools())
+def test_the_flags_of_a_tool_are_listed(name: str) -> None:
+    listed = items(f"{name}: flags")
+    if listed:
+        assert sorted(listed) == sorted(inventory.flags_of_tool(tools()[name]))
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,17 @@ numbers of milliseconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from nsqcore.durations import Duration
 from nsqcore.options import BOOLEANS, parse_int
 
 HINT = "as key,value; docs/tools.md lists the keys"
+NS = 1_000_000_000
+LONGEST = 16
+"""Digits of a number of milliseconds that could be any length of time."""
 MS = 0.001
 MINUTE = 60.0
 HOUR = 3600.0
@@ -36,7 +40,7 @@ class ClientOption(NamedTuple):
         if known is None:
             raise ValueError(f"unknown option {key}{_near(name)}")
         try:
-            return [cls(name, known.read(value if comma else "true"))]
+            return [cls(name, known.values.read(value if comma else "true"))]
         except ValueError as e:
             raise ValueError(f"{name}: {e}") from None
 
@@ -46,13 +50,26 @@ ProducerOption: TypeAlias = ClientOption
 """The same options are there for both."""
 
 
+class Values(NamedTuple):
+    """What an option may be."""
+
+    allowed: str
+    """In words, for people."""
+    read: Callable[[str], bool | int | float | str]
+    """Raises ValueError that says what is allowed."""
+
+
 class Known(NamedTuple):
     """One option that there is."""
 
-    read: Callable[[str], bool | int | float | str]
-    """Raises ValueError that says what is allowed."""
+    values: Values
     meaning: str
     """What it does here."""
+
+    @property
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        return self.values.allowed
 
 
 def _near(name: str) -> str:
@@ -65,88 +82,100 @@ def _near(name: str) -> str:
 # ---- how values are read
 
 
-def _text(text: str) -> str:
-    return text
-
-
-def _secret(text: str) -> str:
+def _read_filled(text: str) -> str:
     if not text:
         raise ValueError("want a text that is not empty")
     return text
 
 
-def _flag(text: str) -> bool:
+def _read_flag(text: str) -> bool:
     value = BOOLEANS.get(text)
     if value is None:
         raise ValueError(f"{text!r} is no boolean, want true or false")
     return value
 
 
-def _within(value: float, low: float, high: float, unit: Callable[[float], str]) -> None:
+_TEXT = Values("text", str)
+_FILLED = Values("text", _read_filled)
+_FLAG = Values("true or false", _read_flag)
+
+
+def _between(low: float, high: float, shown: Callable[[float], str], also: Sequence[float]) -> str:
+    words = f"{shown(low)} or more" if high == math.inf else f"{shown(low)} to {shown(high)}"
+    return ", ".join([words, *(f"{value:g}" for value in also)])
+
+
+def _check(value: float, low: float, high: float, shown: Callable[[float], str], allowed: str) -> None:
     if not low <= value <= high:
-        bounds = f"{unit(low)} or more" if high == math.inf else f"{unit(low)} to {unit(high)}"
-        raise ValueError(f"{unit(value)} is not allowed, want {bounds}")
+        raise ValueError(f"{shown(value)} is not allowed, want {allowed}")
 
 
 def _go(seconds: float) -> str:
-    return str(Duration(round(seconds * 1e9)))
+    text = str(Duration(round(seconds * NS)))
+    return re.sub(r"(?<=[hm])0[ms](0s)?$", "", text)
 
 
 def _number(number: float) -> str:
     return f"{number:g}"
 
 
-def _int(low: int, high: float = math.inf, *, also: tuple[int, ...] = ()) -> Callable[[str], int]:
+def _int(low: int, high: float = math.inf, *, also: Sequence[int] = ()) -> Values:
+    allowed = _between(low, high, str, also)
+
     def read(text: str) -> int:
         try:
             value = parse_int(text)
         except ValueError:
             raise ValueError(f"{text!r} is no whole number") from None
         if value not in also:
-            _within(value, low, high, str)
+            _check(value, low, high, str, allowed)
         return value
 
-    return read
+    return Values(allowed, read)
 
 
-def _float(low: float, high: float) -> Callable[[str], float]:
+def _float(low: float, high: float) -> Values:
+    allowed = _between(low, high, _number, ())
+
     def read(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             raise ValueError(f"{text!r} is no number") from None
-        _within(value, low, high, _number)
+        _check(value, low, high, _number, allowed)
         return value
 
-    return read
+    return Values(allowed, read)
 
 
-def _duration(low: float, high: float = math.inf, *, also: tuple[float, ...] = ()) -> Callable[[str], float]:
-    """``also`` are values beside, such as -1 for never: -1, which is a number of milliseconds, and -1ms alike."""
+def _duration(low: float, high: float = math.inf, *, also: Sequence[int] = ()) -> Values:
+    """``also`` are milliseconds that mean something beside, such as -1 for never."""
+    allowed = _between(low, high, _go, also)
 
     def read(text: str) -> float:
+        digits = text.removeprefix("-")
         try:
-            ms = text.removeprefix("-")
-            value = int(text) * MS if ms.isascii() and ms.isdigit() else Duration.parse(text).seconds
+            plain = digits.isascii() and digits.isdigit() and len(digits) < LONGEST
+            value = Duration.of_ms(int(text)) if plain else Duration.parse(text)
         except ValueError:
-            raise ValueError(
-                f"{text!r} is no duration, want one such as 250ms or 1m30s, or milliseconds"
-            ) from None
-        if round(value / MS, 6) in also:
+            raise ValueError(f"{text!r} is no duration such as 250ms or 1m30s, nor milliseconds") from None
+        if value in [Duration.of_ms(ms) for ms in also]:
             return -1.0 if value < 0 else 0.0
-        _within(value, low, high, _go)
-        return value
+        _check(value.seconds, low, high, _go, allowed)
+        return value.seconds
 
-    return read
+    return Values(allowed, read)
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
+def _one_of(*words: str) -> Values:
+    allowed = ", ".join(words)
+
     def read(text: str) -> str:
         if text not in words:
-            raise ValueError(f"{text!r} is not allowed, want {', '.join(words)}")
+            raise ValueError(f"{text!r} is not allowed, want {allowed}")
         return text
 
-    return read
+    return Values(allowed, read)
 
 
 # ---- what there is
@@ -161,7 +190,7 @@ KNOWN: dict[str, Known] = {
     "write_timeout": Known(
         _duration(0.1, 5 * MINUTE), "a connection on which nsqd takes nothing for so long is given up"
     ),
-    "local_addr": Known(_secret, "the address that connections come from: host, or host:port"),
+    "local_addr": Known(_FILLED, "the address that connections come from: host, or host:port"),
     "lookupd_poll_interval": Known(
         _duration(0.01, 5 * MINUTE),
         "how often nsqlookupds are asked; without them, the longest pause before a nsqd is tried again",
@@ -189,27 +218,27 @@ KNOWN: dict[str, Known] = {
     "rdy_redistribute_interval": Known(
         _duration(MS, 5), f"{_NO_SUCH_THING} turns change when something happens, not by the clock"
     ),
-    "client_id": Known(_text, "the name in nsqd's statistics"),
-    "hostname": Known(_text, "the host name in nsqd's statistics"),
-    "user_agent": Known(_text, f"{_NO_SUCH_THING} the tool tells its own name"),
-    "topology_region": Known(_text, "the region of this machine, for nsqds that mind it"),
-    "topology_zone": Known(_text, "its zone"),
+    "client_id": Known(_TEXT, "the name in nsqd's statistics"),
+    "hostname": Known(_TEXT, "the host name in nsqd's statistics"),
+    "user_agent": Known(_TEXT, f"{_NO_SUCH_THING} the tool tells its own name"),
+    "topology_region": Known(_TEXT, "the region of this machine, for nsqds that mind it"),
+    "topology_zone": Known(_TEXT, "its zone"),
     "heartbeat_interval": Known(
         _duration(1, MINUTE, also=(-1,)),
         "how often nsqd asks whether we are there; -1, for publishing: never",
     ),
     "sample_rate": Known(_int(0, 99), "receive about so many in a hundred, lose the others; 0 is all"),
-    "tls_v1": Known(_flag, "connect with TLS, and not without"),
-    "tls_root_ca_file": Known(_secret, "PEM file with the authorities to trust"),
-    "tls_cert": Known(_secret, "PEM file with this client's certificate"),
-    "tls_key": Known(_secret, "PEM file with its key"),
-    "tls_insecure_skip_verify": Known(_flag, "take any certificate, so that anybody may be the nsqd"),
+    "tls_v1": Known(_FLAG, "connect with TLS, and not without"),
+    "tls_root_ca_file": Known(_FILLED, "PEM file with the authorities to trust"),
+    "tls_cert": Known(_FILLED, "PEM file with this client's certificate"),
+    "tls_key": Known(_FILLED, "PEM file with its key"),
+    "tls_insecure_skip_verify": Known(_FLAG, "take any certificate, so that anybody may be the nsqd"),
     "tls_min_version": Known(
         _one_of("ssl3.0", "tls1.0", "tls1.1", "tls1.2", "tls1.3"), "the least version; never less than tls1.2"
     ),
-    "deflate": Known(_flag, "compress, if nsqd does"),
+    "deflate": Known(_FLAG, "compress, if nsqd does"),
     "deflate_level": Known(_int(1, 9), "1 is fast, 9 is small"),
-    "snappy": Known(_flag, "compress fast, if nsqd does"),
+    "snappy": Known(_FLAG, "compress fast, if nsqd does"),
     "output_buffer_size": Known(
         _int(64, 65536, also=(-1, 0)), "bytes nsqd gathers before it sends; -1: each message at once"
     ),
@@ -221,9 +250,9 @@ KNOWN: dict[str, Known] = {
         _duration(1, 15 * MINUTE, also=(0,)), "how long a message may be unanswered; 0 is nsqd's default"
     ),
     "max_msg_size": Known(_int(0, (1 << 31) - 1), "bytes of a message; 0 is the default"),
-    "auth_secret": Known(_secret, "the secret for nsqds that ask for one; see NSQ_AUTH_SECRET as well"),
+    "auth_secret": Known(_FILLED, "the secret for nsqds that ask for one; see NSQ_AUTH_SECRET as well"),
     "skip_lookupd_authorization": Known(
-        _flag, "true, the default, sends auth_secret to nsqlookupds too; go-nsq's name says the contrary"
+        _FLAG, "true, the default, sends auth_secret to nsqlookupds too; go-nsq's name says the contrary"
     ),
 }
 """By name; go-nsq's bounds, and nsqd's where these are narrower."""
