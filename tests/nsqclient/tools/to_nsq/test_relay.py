@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nsqclient import ConnectionOptions, Consumer, Failures, FlowControl, FullJitter, LinearRequeue
+from nsqclient import Backoff, ConnectionOptions, Consumer, Failures, FlowControl, FullJitter, LinearRequeue
 from nsqclient.limits import Limits
 from nsqclient.producer.options import RetryPolicy
 from nsqclient.producer.producer import Producer
@@ -56,6 +56,7 @@ async def relaying(
     json: Sequence[Any] = (),
     letters: str = "",
     attempts: int = 0,
+    backoff: Backoff | None = None,
 ) -> AsyncIterator[Run]:
     """A relay from ``source`` to the nsqds at these addresses; messages that fail come back after 10 ms."""
     async with AsyncExitStack() as stack:
@@ -82,7 +83,7 @@ async def relaying(
                 "relay",
                 source.address,
                 max_in_flight=100,
-                flow=FlowControl(backoff=None, backoff_on=(lambda error: not is_hopeless(error),)),
+                flow=FlowControl(backoff=backoff, backoff_on=(lambda error: not is_hopeless(error),)),
                 failures=giving_up(failures, GivingUp(letters, lambda node: Producer(node, options=LARGE))),
                 drain=1,
             )
@@ -220,10 +221,49 @@ async def test_a_silent_destination_keeps_no_more_than_its_batches_from_the_othe
         assert len(mute.bodies) == 4
 
 
+async def test_at_the_end_what_no_destination_answers_goes_back_at_once() -> None:
+    async with FakeNsqd() as source, FakeNsqd() as mute:
+        mute.always("PUB", silence)
+        async with relaying(source, mute.address) as run:
+            (message_id,) = send(source, b"one")
+            await mute.until(lambda: mute.bodies == [b"one"])
+            run.consumer.stop()
+            assert run.answers == []
+        assert run.answers == [f"REQ {message_id} 0"]
+
+
+async def test_a_command_that_failed_half_way_is_not_repeated() -> None:
+    async with FakeNsqd() as source, FakeNsqd() as there, relaying(source, there.address) as run:
+        there.script("MPUB", refuse("E_MPUB_FAILED disk full"))
+        ids = send(source, b"one", b"two")
+        await run.settled(2)
+        assert run.answers == [f"REQ {message_id} 10" for message_id in ids]
+        send(source, b"one", b"two", attempts=2)
+        await run.settled(4)
+        assert there.verbs.count("MPUB") == 1
+        assert there.verbs.count("PUB") == 2
+
+
+async def test_what_the_destination_refuses_for_other_reasons_slows_the_consumer_down() -> None:
+    async with (
+        FakeNsqd() as source,
+        FakeNsqd() as there,
+        relaying(source, there.address, backoff=Backoff(multiplier=60)) as run,
+    ):
+        there.script("PUB", refuse("E_BAD_TOPIC no"))
+        send(source, b"one")
+        await run.settled(1)
+        assert run.consumer.stats.backoff_level == 1
+
+
 async def test_a_message_that_is_too_large_is_requeued_and_the_others_are_not_held_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with FakeNsqd() as source, FakeNsqd() as there, relaying(source, there.address) as run:
+    async with (
+        FakeNsqd() as source,
+        FakeNsqd() as there,
+        relaying(source, there.address, backoff=Backoff(multiplier=60)) as run,
+    ):
         there.script("MPUB", refuse("E_BAD_MESSAGE MPUB message too big 9 > 8"))
         there.script("PUB", lambda link: link.ok(), refuse("E_BAD_MESSAGE PUB message too big 9 > 8"))
         first, large, last = send(source, b"first", b"too large", b"last")
