@@ -1,0 +1,100 @@
+"""Folders and names on disk: made, synced, and taken without ever overwriting what is there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from pathlib import Path
+
+FOLDER_MODE = 0o770
+"""Less umask."""
+FILE_MODE = 0o666
+"""Less umask."""
+LOCK_ATTEMPTS = 100
+LOCK_PAUSE = 0.05
+"""Seconds between two attempts to lock a file."""
+
+
+def make_folder_of(path: Path) -> None:
+    """Makes the folders that lead to a file, and syncs the names of those that are new."""
+    folder = path.parent
+    if folder.is_dir():
+        return
+    make_folder_of(folder)
+    try:
+        folder.mkdir(FOLDER_MODE)
+    except FileExistsError:
+        return
+    sync_folder_of(folder)
+
+
+def sync_folder_of(path: Path) -> None:
+    """Has the name of a file or folder survive a power failure."""
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def move(source: Path, target: Path) -> None:
+    """Gives a file another name on the same file system; raises FileExistsError where there is one.
+
+    A crash in the middle leaves both names: calling it again then ends it.
+    """
+    make_folder_of(target)
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        if not source.samefile(target):
+            raise
+    sync_folder_of(target)
+    source.unlink()
+
+
+def lock_shared(fd: int) -> None:
+    """Says that this process writes to the file, until ``fd`` is closed; others may, too.
+
+    Waits while somebody repairs it, for five seconds at most. Then, and where a file system has no locks, it
+    does without: locks only guard processes of this program against each other.
+    """
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE)
+        except OSError:
+            return
+        else:
+            return
+
+
+def lock_alone(fd: int) -> bool:
+    """Whether no process that locks its files has this one open; then none will before ``fd`` is closed."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def is_written(fd: int) -> bool:
+    """Whether some process has the file open for writing, as far as the system tells.
+
+    Programs that do not lock their files are found by a lease, which Linux grants to read only while nobody writes.
+    ``fd`` is open for reading only.
+    """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        # should somebody open it just now, the signal must not end us, as that of leases does
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # the file belongs to somebody else, or the file system has no leases
+    return False
