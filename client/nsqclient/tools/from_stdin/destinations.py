@@ -45,6 +45,7 @@ class Destination:
         self._topic = topic
         self._told = confirmed
         self._failed = failed
+        self._given = 0
         self._ready = False
         self._broken = False
         self._sent: asyncio.Queue[_Sent | None] = asyncio.Queue()
@@ -53,6 +54,7 @@ class Destination:
         """Publishes them, the first of which is ``number``, in one command; waits for no more than room."""
         if self._broken:
             return
+        self._given = number + len(records) - 1
         try:
             if not self._ready:  # a nsqd that is not there is told of at once, not when the time is over
                 await self._producer.check(again=False)
@@ -70,6 +72,11 @@ class Destination:
     def end(self) -> None:
         """Nothing more is sent."""
         self._sent.put_nowait(None)
+
+    def give_up(self, why: str) -> None:
+        """Waits no longer; what is not confirmed has failed."""
+        if not self.failure and self.confirmed < self._given:
+            self._fail(self.confirmed + 1, why)
 
     async def confirm(self) -> None:
         """Waits for the confirmations, in their order, until :meth:`end` or a failure."""
@@ -100,7 +107,7 @@ class Destination:
         self.confirmed += len(records)
         self._told(len(records), sum(map(len, records)))
 
-    def _fail(self, number: int, error: Exception) -> None:
+    def _fail(self, number: int, error: Exception | str) -> None:
         self._broken = True
         self.failure = f"record {number} was not confirmed: {error}"
         self._failed()

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from nsqclient.checks import check_name
-from nsqclient.tools.common.client_options import ProducerOptions
+from nsqclient.tools.common.destinations import Destinations
 from nsqclient.tools.common.failures import Refused
 from nsqclient.tools.common.lines import Logged
 from nsqcore.options import option
@@ -27,13 +27,11 @@ address the variable NSQ_URL says where to publish to. SIGINT and SIGTERM end it
 
 
 @dataclass(frozen=True)
-class Options(ProducerOptions, Logged):
+class Options(Destinations, Logged):
     """Settings of one to_nsq."""
 
     topic: str = option("", "topic to publish to; required")
-    nsqd_tcp_address: list[str] = option(
-        [], "host:port of a nsqd; every record goes to each, but see --mode; may be repeated"
-    )
+    nsqd_tcp_address: list[str] = option([], "host:port of a nsqd; every record goes to each, but see --mode")
     delimiter: str = option("\n", "the one byte between records")
     rate: int = option(0, "records per second at most; 0 is as fast as they come")
     mode: str = option(

@@ -28,13 +28,17 @@ without --topic. Without an address the variable NSQ_URL says where to look.
 class Options(Sources, Logged):
     """Settings of one nsq_tail."""
 
-    topic: list[str] = option([], "topic to print; required, may be repeated")
+    topic: list[str] = option([], "topic to print; required")
     channel: str = option("", "channel to receive from; without it one of its own, tailNNNNNN#ephemeral")
-    max_in_flight: int = option(200, "messages of one topic that may be under way; never more than -n or --total")
+    max_in_flight: int = option(
+        200, "messages of one topic that may be under way; never more than -n or --total"
+    )
     n: int = option(0, "end when so many messages of one topic are printed; 0 is never")
     total: int = option(0, "end when so many messages are printed, of all topics together; 0 is never")
     print_topic: bool = option(False, "print the topic before each body")
-    json: bool = option(False, "print an object per message: id, timestamp, attempts, node, topic, headers, body")
+    json: bool = option(
+        False, "print an object per message: id, timestamp, attempts, node, topic, headers, body"
+    )
 
 
 def check(options: Options) -> None:

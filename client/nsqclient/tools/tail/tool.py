@@ -12,7 +12,7 @@ from nsqclient.consumer.options import Leases
 from nsqclient.tools.common.failures import Refused
 from nsqclient.tools.common.lines import say
 from nsqclient.tools.common.running import Running
-from nsqclient.tools.common.sources import consumer_for
+from nsqclient.tools.common.sources import consumer_for, receiving
 from nsqclient.tools.common.tool import DONE, Tool, main_of
 from nsqclient.tools.tail.lines import Form, as_json, for_people, plain, with_topic
 from nsqclient.tools.tail.options import ABOUT, Options, check
@@ -47,7 +47,7 @@ async def work(options: Options, running: Running) -> int:
                 max_in_flight=in_flight,
                 leases=Leases(auto_touch=True),
             )
-            consumers.append(await stack.enter_async_context(consumer))
+            consumers.append(await stack.enter_async_context(receiving(consumer, running)))
         printing = Printing(
             consumers,
             output,
@@ -90,4 +90,3 @@ TOOL = Tool(
 )
 
 main = main_of(TOOL)
-
