@@ -34,18 +34,28 @@ class Publishing(Protocol):
         """What was given."""
 
 
+def destination_of(options: Publishing, *addresses: str, program: str) -> Endpoint:
+    """These nsqds, or without any what ``NSQ_URL`` says, connected to as the flags say; raises ConfigError.
+
+    The variables of the client (``NSQ_AUTH_SECRET``, ``NSQ_TLS_CA``, ...) count where no flag says otherwise.
+    """
+    environ = dict(os.environ)
+    if addresses:
+        environ.pop("NSQ_LOOKUP_AUTH_SECRET", None)
+        found = Endpoint(Nsqd(*addresses), from_env({**environ, "NSQ_URL": "nsqd://localhost"}).options)
+    else:
+        found = from_env(environ)
+    return Endpoint(found.target, ClientSettings(options.producer_opt).connection(program, found.options))
+
+
 def producer_for(
     options: Publishing, *addresses: str, program: str, limits: Limits | None = None, **more: Any
 ) -> Producer:
-    """A producer for these nsqds as the flags say it, not opened; raises ConfigError.
+    """A producer for :func:`destination_of`, not opened; raises ConfigError.
 
-    The variables of the client (``NSQ_AUTH_SECRET``, ``NSQ_TLS_CA``, ...) count where no flag says otherwise.
     ``limits``, where given, are those of publishing; ``more`` are arguments of :class:`Producer`, which win.
     """
-    settings = ClientSettings(options.producer_opt)
-    environ = {name: value for name, value in os.environ.items() if name != "NSQ_LOOKUP_AUTH_SECRET"}
-    base = from_env({**environ, "NSQ_URL": "nsqd://localhost"}).options
-    endpoint = Endpoint(Nsqd(*addresses), settings.connection(program, base))
+    endpoint = destination_of(options, *addresses, program=program)
     if limits is not None:
         endpoint = endpoint.with_options(limits=limits)
-    return Producer(endpoint, **{"retry": settings.retry(), **more})
+    return Producer(endpoint, **{"retry": ClientSettings(options.producer_opt).retry(), **more})
