@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from nsqcore.durations import Duration
 from nsqcore.errors import StartError
+from nsqcore.golang import go_quote
 
 T = TypeVar("T")
 
@@ -173,7 +174,7 @@ class Flag:
         elif isinstance(self.default, list):
             default = " (may be given several times)"
         elif self.custom is not None or self.default not in ("", 0):
-            shown = f'"{self.default}"' if self.word == "string" else str(self.default)
+            shown = go_quote(str(self.default).encode()) if self.word == "string" else str(self.default)
             default = f" (default {shown})"
         word = f" {self.word}" if self.word and self.bare is None else ""
         return f"  --{self.name}{word}\n    \t{self.help}{default}"

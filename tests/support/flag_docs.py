@@ -36,7 +36,7 @@ def _default(flag: Flag) -> str:
         return "none"
     if isinstance(flag.default, bool):
         return f"`{str(flag.default).lower()}`"
-    shown = str(flag.default)
+    shown = str(flag.default).replace("\n", "\\n")
     return f"`{shown}`" if shown.strip() == shown and shown else f'`"{shown}"`'
 
 
