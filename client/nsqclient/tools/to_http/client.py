@@ -49,7 +49,8 @@ class Client:
         self._under_way: dict[Connection, float] = {}
         """When each times out; in that order, as all take equally long."""
         self._timer: asyncio.TimerHandle | None = None
-        self._open: set[Connection] = set()
+        self.open: set[Connection] = set()
+        """The connections there are."""
         self._tls: ssl.SSLContext | None = None
         self._warned: set[str] = set()
 
@@ -70,9 +71,9 @@ class Client:
         """Ends all connections, those in use included."""
         if self._timer is not None:
             self._timer.cancel()
-        for connection in self._open:
+        for connection in self.open:
             connection.end("the client is closed")
-        ends = [connection.lost for connection in self._open]
+        ends = [connection.lost for connection in self.open]
         if ends:
             await asyncio.wait(ends, timeout=CLOSE_TIMEOUT)
 
@@ -175,24 +176,31 @@ class Client:
                 if secure is None:
                     raise ConnectionResetError(errno.ECONNRESET, "connection reset by peer")
                 transport = secure
-        except (OSError, ssl.SSLError) as e:  # TimeoutError is among them
+        except OSError as e:  # TimeoutError and SSLError are among them
             if connection is not None:
                 connection.end("unused")
-            reason = "i/o timeout" if isinstance(e, TimeoutError) else go_reason(e)
-            raise RequestFailed(f"dial tcp {origin.host}:{origin.port}: {reason}") from None
+            raise RequestFailed(f"dial tcp {origin.host}:{origin.port}: {_reason(e)}") from None
         except BaseException:
             if connection is not None:
                 connection.end("unused")
             raise
         connection.ready(transport)
-        self._open.add(connection)
-        connection.lost.add_done_callback(lambda _: self._open.discard(connection))
+        self.open.add(connection)
+        connection.lost.add_done_callback(lambda _: self.open.discard(connection))
         return connection
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = ssl.create_default_context()
         return self._tls
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"tls: {error.reason or error}"
+    return go_reason(error)
 
 
 def _keep_alive(sock: socket.socket | None) -> None:

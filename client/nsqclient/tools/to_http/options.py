@@ -11,7 +11,7 @@ from nsqclient.tools.common.failures import Refused
 from nsqclient.tools.common.lines import Logged
 from nsqclient.tools.common.picking import HOSTPOOL, check_mode
 from nsqclient.tools.common.sources import Sources, check_sources
-from nsqclient.tools.to_http.requests import Fields, Get, Maker, Post, parse_headers
+from nsqclient.tools.to_http.requests import OURS, Fields, Get, Maker, Post, parse_headers
 from nsqcore.durations import Duration
 from nsqcore.names import valid_name
 from nsqcore.options import option
@@ -117,6 +117,7 @@ def makers(options: Options) -> Sequence[Maker]:
     if options.post:
         headers["Content-Type"] = options.content_type
     headers = parse_headers([*(f"{name}: {value}" for name, value in headers.items()), *options.header])
+    headers = {name: value for name, value in headers.items() if name.lower() not in OURS}
     fields = Fields(headers, options.topic, options.channel, about_message=options.message_headers)
     found: list[Maker] = []
     for address in dict.fromkeys([*options.post, *options.get]):
