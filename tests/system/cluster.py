@@ -1,8 +1,9 @@
-"""Daemons of ours and original ones side by side, and the original's tools."""
+"""Daemons and tools, ours and the original ones, side by side."""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -11,9 +12,18 @@ from typing import Any
 
 from tests.support.fetch import fetch_json
 from tests.support.needs import original
-from tests.support.processes import DaemonProcess, spawn
+from tests.support.processes import ROOT, DaemonProcess, spawn
 
 TOOL_TIMEOUT_S = 30.0
+TOOL_MODULES = {
+    "nsq_tail": "tail",
+    "nsq_to_file": "to_file",
+    "nsq_to_http": "to_http",
+    "nsq_to_nsq": "to_nsq",
+    "nsq_stat": "stat",
+    "to_nsq": "from_stdin",
+}
+"""Where ours are, in ``nsqclient.tools``."""
 _FREE = ("--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
 
 
@@ -59,17 +69,18 @@ def nsqadmin(kind: Kind, lookupds: Iterable[DaemonProcess]) -> Iterator[DaemonPr
         yield daemon
 
 
-def run_tool(name: str, *flags: str, lines: Iterable[bytes] = ()) -> list[bytes]:
-    """Runs an original tool to its end, with these lines as its input; returns the lines of its output.
+def run_tool(name: str, *flags: str, lines: Iterable[bytes] = (), kind: Kind = Kind.ORIGINAL) -> list[bytes]:
+    """Runs a tool to its end, with these lines as its input; returns the lines of its output.
 
     Raises AssertionError when it fails or goes on for too long.
     """
     try:
         ended = subprocess.run(
-            [original(name), *flags],
+            [*tool_command(name, kind), *flags],
             input=b"".join(line + b"\n" for line in lines),
             capture_output=True,
             timeout=TOOL_TIMEOUT_S,
+            cwd=ROOT,
             check=False,
         )
     except subprocess.TimeoutExpired as e:
@@ -78,10 +89,18 @@ def run_tool(name: str, *flags: str, lines: Iterable[bytes] = ()) -> list[bytes]
     return ended.stdout.splitlines()
 
 
+def tool_command(name: str, kind: Kind) -> list[str | Path]:
+    """What runs a tool; skips the test when an original is wanted and there is none."""
+    if kind is Kind.ORIGINAL:
+        return [original(name)]
+    return [sys.executable, "-m", f"nsqclient.tools.{TOOL_MODULES[name]}"]
+
+
 @contextmanager
-def tool(name: str, *flags: str) -> Iterator[DaemonProcess]:
-    """An original tool that goes on until the block ends, and then ends in order."""
-    with spawn(original(name), *flags, listeners=()) as daemon:
+def tool(name: str, *flags: str, kind: Kind = Kind.ORIGINAL) -> Iterator[DaemonProcess]:
+    """A tool that goes on until the block ends, and then ends in order."""
+    program = original(name) if kind is Kind.ORIGINAL else f"nsqclient.tools.{TOOL_MODULES[name]}"
+    with spawn(program, *flags, listeners=()) as daemon:
         yield daemon
 
 

@@ -20,10 +20,13 @@ GROWING = 5
 """Reports in which a depth must not have fallen, and have risen in all, to be shown as a growing one."""
 _NOTES = 4
 _BARS = "▁▂▃▄▅▆▇█"
-_COLUMNS = (
-    *("in/s", "out/s", "depth", "disk", "in flight", "deferred"),
-    *("requeued", "timed out", "messages", "clients"),
-)
+_COLUMNS = ("in/s", "out/s", "depth", "disk", "inflt", "def", "req", "t-o", "msgs", "clients")
+"""Short, as a terminal may have no more than 80 columns."""
+_UNITS = ("k", "M", "G", "T")
+WIDE = 110
+"""Columns that a terminal must have to be shown the depths so far as well."""
+SHORTEST = 8
+"""Columns that a channel's name has in any case."""
 
 
 class LiveTable:
@@ -31,6 +34,7 @@ class LiveTable:
 
     def __init__(self, topic: str, console: Console) -> None:
         self._topic = topic
+        self._console = console
         self._depths: dict[str, deque[int]] = {}
         self._notes: deque[str] = deque(maxlen=_NOTES)
         self._live = Live(console=console, auto_refresh=False)
@@ -39,48 +43,61 @@ class LiveTable:
     def begin(self) -> None:
         """Takes the place on the screen."""
         self._live.start()
-        self._draw()
+        self.draw()
 
     def show(self, report: Report) -> None:
         """Draws a report."""
         self._report = report
         for row in report.rows:
             self._depths.setdefault(row.channel, deque(maxlen=REMEMBERED)).append(row.depth)
-        self._draw()
+        self.draw()
 
     def note(self, text: str) -> None:
-        """Shows a line below the table; the last few stay."""
+        """Puts a line below the table, from the next drawing on; the last few stay."""
         self._notes.append(f"{time.strftime('%H:%M:%S')} {text}")
-        self._draw()
 
     def close(self) -> None:
         """Leaves the last table on the screen."""
         self._live.stop()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draws what is known, if it has begun."""
         if self._live.is_started:
             self._live.update(self.drawn(), refresh=True)
 
     def drawn(self) -> RenderableType:
         """What is on the screen now."""
-        return Group(self._table(), *(Text(note, style="yellow") for note in self._notes))
+        return Group(
+            self._title(), self._table(), *(Text(note, style="yellow") for note in list(self._notes))
+        )
 
     def _table(self) -> Table:
-        table = Table(title=self._title(), title_justify="left", title_style="", header_style="bold")
-        table.add_column("topic")
-        table.add_column("channel")
-        for name in _COLUMNS:
-            table.add_column(name, justify="right")
-        table.add_column("depth so far")
-        for row in self._report.rows if self._report is not None else ():
-            table.add_row(self._topic, self._name(row), *self._cells(row), spark(self._depths[row.channel]))
+        wide = self._console.width >= WIDE
+        rows = self._report.rows if self._report is not None else ()
+        cells = [self._cells(row) for row in rows]
+        table = Table(box=None, header_style="bold underline", padding=(0, 1, 0, 0), pad_edge=False)
+        widths = [max(len(name), *(len(row[n]) for row in cells), 0) for n, name in enumerate(_COLUMNS)]
+        left = self._console.width - sum(widths) - len(widths)  # a name gives way to numbers
+        names = [self._name(row) for row in rows]
+        longest = max(len("channel"), *(len(name) for name in names), 0)
+        table.add_column(
+            "channel", no_wrap=True, width=longest if wide else min(longest, max(left, SHORTEST))
+        )
+        for column, width in zip(_COLUMNS, widths, strict=True):
+            table.add_column(column, justify="right", width=width)
+        if wide:
+            table.add_column("depth so far", width=REMEMBERED)
+        for row, name, counts in zip(rows, names, cells, strict=True):
+            bars = [spark(self._depths[row.channel])] if wide else []
+            table.add_row(name, *counts, *bars)
         return table
 
     def _title(self) -> Text:
+        title = Text.assemble("topic ", (self._topic, "bold"))
         report = self._report
         if report is None:
-            return Text("the first rates come one interval from now", style="dim")
-        title = Text(time.strftime("%H:%M:%S", time.localtime(report.time)))
+            return title.append("  the first rates come one interval from now", style="dim")
+        title.append(f"  {time.strftime('%H:%M:%S', time.localtime(report.time))}")
         title.append(f"  {report.nodes - len(report.missing)} of {report.nodes} nsqds")
         if report.missing:
             title.append(f", without {', '.join(report.missing)}", style="bold red")
@@ -94,16 +111,16 @@ class LiveTable:
 
     def _cells(self, row: Row) -> list[Text]:
         return [
-            Text(_rate(row.ingress), style="green" if row.ingress else ""),
-            Text(_rate(row.egress), style="green" if row.egress and row.egress > 0 else ""),
-            Text(f"{row.depth:,}", style=tendency(self._depths[row.channel])),
-            Text(f"{row.backend_depth:,}"),
-            Text(f"{row.in_flight_count:,}"),
-            Text(f"{row.deferred_count:,}"),
-            Text(f"{row.requeue_count:,}"),
-            Text(f"{row.timeout_count:,}", style="yellow" if row.timeout_count else ""),
-            Text(f"{row.message_count:,}"),
-            Text(f"{row.client_count:,}", style="" if row.client_count else "red"),
+            Text("" if row.ingress is None else short(row.ingress), style="green" if row.ingress else ""),
+            Text("" if row.egress is None else short(row.egress), style="green" if row.egress else ""),
+            Text(short(row.depth), style=tendency(self._depths[row.channel])),
+            Text(short(row.backend_depth)),
+            Text(short(row.in_flight_count)),
+            Text(short(row.deferred_count)),
+            Text(short(row.requeue_count)),
+            Text(short(row.timeout_count), style="yellow" if row.timeout_count else ""),
+            Text(short(row.message_count)),
+            Text(short(row.client_count), style="" if row.client_count else "red"),
         ]
 
 
@@ -121,5 +138,13 @@ def spark(depths: Sequence[int]) -> str:
     return "".join(_BARS[depth * (len(_BARS) - 1) // top if top else 0] for depth in depths)
 
 
-def _rate(rate: float | None) -> str:
-    return "" if rate is None else f"{round(rate):,}"
+def short(number: float) -> str:
+    """A number in at most seven characters: ``99,999``, ``123.5k``, ``12.0M``."""
+    whole = round(number)
+    if abs(whole) < 100_000:
+        return f"{whole:,}"
+    for unit in _UNITS[:-1]:
+        number /= 1000
+        if abs(number) < 999.95:
+            return f"{number:.1f}{unit}"
+    return f"{number / 1000:.0f}{_UNITS[-1]}"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from nsqclient.tools.stat.table import GROWING, REMEMBERED, LiveTable, spark, tendency
+from nsqclient.tools.stat.table import GROWING, REMEMBERED, LiveTable, short, spark, tendency
 from tests.nsqclient.tools.stat.test_forms import ROW, report
 
 
@@ -18,7 +18,7 @@ def text_of(table: LiveTable) -> str:
 
 @pytest.fixture
 def table() -> LiveTable:
-    return LiveTable("orders", Console(quiet=True))
+    return LiveTable("orders", Console(quiet=True, width=200))
 
 
 def test_a_table_shows_every_count_of_every_channel(table: LiveTable) -> None:
@@ -37,7 +37,7 @@ def test_a_table_shows_every_count_of_every_channel(table: LiveTable) -> None:
     )
     table.show(report(mail, replace(ROW, channel="archive")))
     text = text_of(table)
-    for shown in ("orders", "mail paused", "archive", "1,234", "5,678", "23", "11", "12", "13", "1,000,000"):
+    for shown in ("orders", "mail paused", "archive", "1,234", "5,678", "23", "11", "12", "13", "1.0M"):
         assert shown in text
     assert "2 of 2 nsqds" in text
 
@@ -89,3 +89,47 @@ def test_only_so_many_depths_are_remembered(table: LiveTable) -> None:
         table.show(report(replace(ROW, depth=n + 1)))
     assert text_of(table).count("▇") < REMEMBERED
     assert text_of(table).count("█") >= 1
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (-0.4, "0"),
+        (9.98, "10"),
+        (-2.6, "-3"),
+        (99_999, "99,999"),
+        (100_000, "100.0k"),
+        (999_949, "999.9k"),
+        (999_950, "1.0M"),
+        (123_456_789, "123.5M"),
+        (2 * 10**9, "2.0G"),
+        (7 * 10**12, "7T"),
+    ],
+)
+def test_numbers_are_short(number: float, text: str) -> None:
+    assert short(number) == text
+    assert len(short(number)) <= 7
+
+
+def test_a_terminal_of_80_columns_shows_all_counts_without_the_bars() -> None:
+    table = LiveTable("orders", Console(quiet=True, width=80))
+    many = replace(
+        ROW,
+        channel="a-channel-with-a-long-name",
+        ingress=123456.7,
+        egress=123456.7,
+        depth=123456789,
+        backend_depth=123456789,
+        in_flight_count=123456789,
+        message_count=123456789,
+    )
+    table.show(report(many))
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(table.drawn())
+    text = capture.get()
+    assert (text.count("123.5k"), text.count("123.5M")) == (2, 4)
+    assert "clients" in text
+    assert "so far" not in text
+    assert max(map(len, text.splitlines())) <= 80
