@@ -66,6 +66,8 @@ class FakeLookupd:
             return web.json_response({"message": "BROKEN"}, status=self.status)
         if self.text is not None:
             return web.Response(text=self.text)
+        if request.path.endswith("/topics"):
+            return web.json_response({"topics": list(self.topics)})
         if request.path.endswith("nodes"):
             named = self.nodes
         else:

@@ -1,0 +1,13 @@
+"""``python -m nsqclient.tools.to_file``: nsq_to_file."""
+
+from __future__ import annotations
+
+import sys
+
+from nsqclient.tools.common.tool import main_of
+from nsqclient.tools.to_file.tool import TOOL
+
+main = main_of(TOOL)
+
+if __name__ == "__main__":
+    sys.exit(main())
