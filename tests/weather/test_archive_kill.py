@@ -107,7 +107,7 @@ def test_no_message_is_missing_and_no_file_torn(
     tmp_path: Path, flags: tuple[str, ...], lives: int, count: int
 ) -> None:
     """Each life is given its share of the messages, and most leave some of it to the next."""
-    print(f"NSQ_KILL_SEED={SEED}")
+    sys.stdout.write(f"NSQ_KILL_SEED={SEED}\n")  # which pytest shows when it fails
     chance = random.Random(SEED)
     output, work, log = tmp_path / "output", tmp_path / "work", tmp_path / "log"
     with spawn("nsqd", f"--data-path={tmp_path}", "--mem-queue-size=1000000") as nsqd:

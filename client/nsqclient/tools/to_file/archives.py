@@ -31,9 +31,7 @@ class Archive(Protocol):
 class Archives:
     """The topics under way. The first that fails ends them all: ``failed`` is set, and somebody calls :meth:`stop`."""
 
-    def __init__(
-        self, consumer: Callable[[str], Consumer], archive: Callable[[Consumer], Archive]
-    ) -> None:
+    def __init__(self, consumer: Callable[[str], Consumer], archive: Callable[[Consumer], Archive]) -> None:
         """``consumer`` makes that of a topic and raises ConfigError for one that there can't be."""
         self.failed: asyncio.Event = asyncio.Event()
         self._consumer = consumer
@@ -85,7 +83,7 @@ class Archives:
                 await archive.run()
         except (ConnectError, SubscribeRefused) as e:
             if retried:
-                log.error("couldn't create logger for new topic %s: %s", topic, e)  # noqa: TRY400
+                log.error("couldn't create logger for new topic %s: %s", topic, e)
             else:
                 self._fail(f"couldn't create logger for new topic {topic}: {e}")
         except (ArchiveFailed, NsqError, OSError) as e:

@@ -56,7 +56,7 @@ async def discover(
             try:
                 secret = "" if lookup.auth is None else await read_secret(lookup.auth)
             except Exception as e:  # noqa: BLE001 - a file or whatever else it is read from: we go on trying
-                log.error("could not retrieve topic list: could not read the secret: %s", e)  # noqa: TRY400
+                log.error("could not retrieve topic list: could not read the secret: %s", e)
             else:
                 found(await _topics(lookupds))
             await asyncio.sleep(refresh) if refresh > 0 else await asyncio.Event().wait()
@@ -70,7 +70,7 @@ async def _topics(lookupds: Iterable[Lookupd]) -> set[str]:
         try:
             names.update(await lookupd.topics())
         except NsqError as e:
-            log.error("could not retrieve topic list: %s", e)  # noqa: TRY400 - the text says all
+            log.error("could not retrieve topic list: %s", e)
 
     await asyncio.gather(*map(ask, lookupds))
     return names

@@ -8,7 +8,6 @@ import socket
 from dataclasses import dataclass
 
 from nsqclient.checks import check_name
-from nsqclient.connection.endpoint import Endpoint
 from nsqclient.discovery.targets import Lookup
 from nsqclient.errors import InvalidName
 from nsqclient.tools.common.failures import Refused
@@ -60,9 +59,7 @@ class Options(Sources):
     work_dir: str = option(
         "", "folder of files that are being written; each moves to --output-dir when it is complete"
     )
-    datetime_format: str = option(
-        DATETIME_FORMAT, "what <DATETIME> is, as of strftime, in local time"
-    )
+    datetime_format: str = option(DATETIME_FORMAT, "what <DATETIME> is, as of strftime, in local time")
     filename_format: str = option(
         FILENAME_FORMAT,
         "name of a file: <TOPIC>, <HOST>, <PID>, <DATETIME> and <REV> are filled in; <REV> counts up while there"
@@ -97,7 +94,6 @@ def check_first(options: Options) -> None:
 
 def check(options: Options) -> None:
     """Raises Refused for options that can't be, ConfigError for an address that is none."""
-    check_first(options)
     if not options.channel:
         raise Refused("--channel is required")
     if options.http_client_connect_timeout <= 0:

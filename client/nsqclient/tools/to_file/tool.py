@@ -31,7 +31,10 @@ async def work(options: Options, running: Running) -> int:
         await asyncio.to_thread(_try_folder, flag, folder)
     archives = Archives(partial(_consumer, options), lambda consumer: TopicArchive(consumer, settings))
     running.on_reload(archives.reload)
-    waits = [asyncio.create_task(running.stop.wait()), asyncio.create_task(archives.failed.wait())]
+    waits: list[asyncio.Task[Any]] = [
+        asyncio.create_task(running.stop.wait()),
+        asyncio.create_task(archives.failed.wait()),
+    ]
     topics = _topics(options, archives)
     if topics is not None:
         waits.append(asyncio.create_task(topics))
@@ -100,6 +103,7 @@ TOOL = Tool(
     about=ABOUT,
     options=Options,
     check=check,
+    check_first=check_first,
     work=work,
     words="words",
     log=_log,

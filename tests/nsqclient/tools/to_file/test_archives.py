@@ -29,12 +29,12 @@ class Taking:
 
     async def run(self) -> None:
         async for message in self.consumer:
-            async with message:
-                if message.body == b"full":
-                    raise ArchiveFailed("no space left on device")
-                if message.body == b"bug":
-                    raise ZeroDivisionError
-                self.taken.append(message.body)
+            if message.body == b"full":
+                raise ArchiveFailed("no space left on device")
+            if message.body == b"bug":
+                raise ZeroDivisionError
+            self.taken.append(message.body)
+            await message.finish()
         await asyncio.sleep(0)
         self.ended = True
 
@@ -62,12 +62,17 @@ class World:
 
 @asynccontextmanager
 async def archiving(node: Node) -> AsyncIterator[World]:
-    world = World(node.nsqd.tcp_address)
+    world = World(address_of(node))
     try:
         yield world
     finally:
         async with asyncio.timeout(5):
             await world.archives.stop()
+
+
+def address_of(node: Node) -> str:
+    host, port = node.tcp
+    return f"{host}:{port}"
 
 
 async def publish(node: Node, topic: str, *bodies: bytes) -> None:
@@ -139,7 +144,7 @@ async def test_a_bad_name_is_refused_before_anything_begins(tmp_path: Path) -> N
 
 async def test_a_nsqd_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     async with Node(tmp_path) as node:
-        address = node.nsqd.tcp_address
+        address = address_of(node)
     world = World(address)
     world.archives.add_named(["a"])
     await eventually(lambda: list(world.made) == ["a"])
