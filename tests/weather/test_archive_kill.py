@@ -22,8 +22,8 @@ import pytest
 
 from nsqcore.addresses import parse_host_port
 from nsqcore.wire.frames import MAGIC_V2
-from tests.support.history import post, stats
-from tests.support.processes import DaemonProcess, spawn
+from tests.support.history import nsqd, post, stats
+from tests.support.processes import DaemonProcess
 
 SEED = int(os.environ.get("NSQ_KILL_SEED", "0")) or random.randrange(1, 1 << 30)
 BATCH = 1000
@@ -110,28 +110,29 @@ def test_no_message_is_missing_and_no_file_torn(
     sys.stdout.write(f"NSQ_KILL_SEED={SEED}\n")  # which pytest shows when it fails
     chance = random.Random(SEED)
     output, work, log = tmp_path / "output", tmp_path / "work", tmp_path / "log"
-    with spawn("nsqd", f"--data-path={tmp_path}", "--mem-queue-size=1000000") as nsqd:
+    with nsqd(tmp_path, "--mem-queue-size=1000000") as daemon:
         argv = [
-            f"--nsqd-tcp-address={nsqd.tcp}",
+            f"--nsqd-tcp-address={daemon.tcp}",
             "--topic=t",
             f"--output-dir={output}",
             "--max-in-flight=500",
             "--sync-interval=50ms",
             *(flag.format(work=work) for flag in flags),
         ]
-        assert post(nsqd, "/topic/create?topic=t")[0] == 200
-        assert post(nsqd, "/channel/create?topic=t&channel=nsq_to_file")[0] == 200
-        share = count // lives
+        assert post(daemon, "/topic/create?topic=t")[0] == 200
+        assert post(daemon, "/channel/create?topic=t&channel=nsq_to_file")[0] == 200
+        share = -(-count // (lives + 1))
         for life in range(lives):
-            publish(nsqd, range(life * share, (life + 1) * share))
+            publish(daemon, range(life * share, (life + 1) * share))
             process = born(argv, log)
             process.join(chance.uniform(0, LONGEST_LIFE_S))
             assert process.exitcode is None, log.read_text()
             process.kill()
             process.join()
+        publish(daemon, range(lives * share, (lives + 1) * share))
         process = born(argv, log)
         deadline = time.monotonic() + END_S
-        while left(nsqd):
+        while left(daemon):
             assert process.exitcode is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()[-2000:]
             process.join(0.05)
@@ -140,7 +141,7 @@ def test_no_message_is_missing_and_no_file_torn(
         assert process.exitcode == 0, log.read_text()[-2000:]
     folders = [folder for folder in (output, work) if folder.exists()]
     found = set(lines(folders))
-    expected = {body(n) for n in range(share * lives)}
+    expected = {body(n) for n in range((lives + 1) * share)}
     assert not expected - found, f"{len(expected - found)} are missing, such as {min(expected - found)!r}"
     assert not found - expected, f"lines that nobody published, such as {min(found - expected)!r}"
     assert "Traceback" not in log.read_text()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nsqclient.consumer.consumer import Consumer
+from nsqclient.consumer.options import Leases
 from nsqclient.discovery.targets import Lookup
 from nsqclient.tools.common.failures import Refused
 from nsqclient.tools.common.running import Running
@@ -29,8 +30,13 @@ async def work(options: Options, running: Running) -> int:
     settings = settings_of(options)
     for flag, folder in (("output-dir", options.output_dir), ("work-dir", options.work_dir)):
         await asyncio.to_thread(_try_folder, flag, folder)
-    archives = Archives(partial(_consumer, options), lambda consumer: TopicArchive(consumer, settings))
+    progress = running.progress
+    archives = Archives(
+        partial(_consumer, options),
+        lambda consumer: TopicArchive(consumer, settings, archived=progress.add),
+    )
     running.on_reload(archives.reload)
+    progress.show("messages archived")
     waits: list[asyncio.Task[Any]] = [
         asyncio.create_task(running.stop.wait()),
         asyncio.create_task(archives.failed.wait()),
@@ -69,13 +75,14 @@ def _topics(options: Options, archives: Archives) -> Coroutine[Any, Any, bool] |
 
 
 def _consumer(options: Options, topic: str) -> Consumer:
-    # What failed is not to wait for messages that nobody answers any more.
+    # A disk may stand still for longer than nsqd waits; and one that failed has nothing that is worth a wait.
     return consumer_for(
         options,
         topic,
         options.channel,
         program="nsq_to_file",
         max_in_flight=options.max_in_flight,
+        leases=Leases(auto_touch=True),
         drain_on_error=0.0,
     )
 

@@ -70,7 +70,9 @@ class Place:
         """What is in the files, by their names below the folder."""
         folder = folder or self.output
         return {
-            str(path.relative_to(folder)): _content(path) for path in sorted(folder.rglob("*")) if path.is_file()
+            str(path.relative_to(folder)): _content(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
         }
 
     def lines(self) -> list[bytes]:
