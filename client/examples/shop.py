@@ -1,9 +1,9 @@
 """A small shop: orders are billed, invoices are archived, what can't be billed is put aside.
 
 export NSQ_URL=nsqd://127.0.0.1:4150
-cd client/examples && python -m nsqclient run shop:make
-python -m nsqclient pub shop.orders '{"customer": "ann", "item": "book", "cents": 1200}'
-python -m nsqclient dlq list shop.orders.dead
+cd client/examples && nsq run shop:make
+nsq pub shop.orders '{"customer": "ann", "item": "book", "cents": 1200}'
+nsq dlq list shop.orders.dead
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Stores what is published to the topic ``readings`` in a SQLite file, many messages in one transaction.
 
 export NSQ_URL=nsqd://127.0.0.1:4150
-cd client/examples && DATABASE=readings.db python -m nsqclient run to_database:app
-seq 1000 | sed 's/.*/{"sensor": "a", "value": &}/' | python -m nsqclient pub readings -
+cd client/examples && DATABASE=readings.db nsq run to_database:app
+seq 1000 | sed 's/.*/{"sensor": "a", "value": &}/' | nsq pub readings -
 
 A batch is stored as a whole or not at all, and its messages are finished after that. One that comes a second
 time, as its FIN was lost, is found by its ID and changes nothing.

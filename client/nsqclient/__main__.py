@@ -1,10 +1,10 @@
-"""``python -m nsqclient``: runs apps, publishes, watches topics, works through dead letters, checks nodes."""
+"""``python -m nsqclient``: the ``nsq`` command."""
 
 from __future__ import annotations
 
 import sys
 
-from nsqclient.cli.command_line import main
+from nsqclient.cli.command_line import program
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(program())

@@ -16,7 +16,7 @@ NEEDS_TARGET = True
 ABOUT = """\
 Connects to every nsqd, with TLS, compression and secret as configured, and prints what was agreed.
 
-  python -m nsqclient check --lookupd http://127.0.0.1:4161
+  nsq check --lookupd http://127.0.0.1:4161
 
 A line for each nsqd, with its address, ok or failed, and then what was agreed or what failed. The status is 0
 if all are ok, and 1 if one is not or none is known.

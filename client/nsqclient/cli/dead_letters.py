@@ -23,9 +23,9 @@ EXCERPT = 80
 ABOUT = """\
 Works through the dead letters in TOPIC: messages that an app gave up and published there.
 
-  python -m nsqclient dlq list orders.dead
-  python -m nsqclient dlq replay orders.dead -n 10
-  python -m nsqclient dlq drop orders.dead --yes
+  nsq dlq list orders.dead
+  nsq dlq replay orders.dead -n 10
+  nsq dlq drop orders.dead --yes
 
 They are received from the channel 'dlq' of the topic, or --channel; the first time it is used it gets what the
 topic has kept. A command ends after -n letters, or when none has come for --wait seconds.
@@ -106,7 +106,7 @@ async def replay(args: argparse.Namespace) -> int:
     sys.stdout.write(f"{replayed} replayed\n")
     if homeless:
         sys.stderr.write(
-            f"nsqclient: {homeless} letters do not say where they came from and stay; give --to TOPIC\n"
+            f"nsq: {homeless} letters do not say where they came from and stay; give --to TOPIC\n"
         )
     return 1 if homeless else 0
 

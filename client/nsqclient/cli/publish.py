@@ -20,10 +20,10 @@ IN_FLIGHT = 1000
 ABOUT = """\
 Publishes messages, and returns when nsqd has confirmed each.
 
-  python -m nsqclient pub orders '{"name": "book"}'
-  python -m nsqclient pub orders 'not before a minute' --delay 60
-  seq 1000 | python -m nsqclient pub numbers -
-  python -m nsqclient pub pictures - --whole < picture.png
+  nsq pub orders '{"name": "book"}'
+  nsq pub orders 'not before a minute' --delay 60
+  seq 1000 | nsq pub numbers -
+  nsq pub pictures - --whole < picture.png
 
 Without a body, or with -, each line of standard input is a message; empty lines are left out. It stops at
 the first message that can't be published, says which, and exits with status 1: those before it are stored.

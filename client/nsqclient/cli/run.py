@@ -23,8 +23,8 @@ LIFELINE = "NSQCLIENT_LIFELINE"
 ABOUT = """\
 Runs the handlers of an app until SIGINT or SIGTERM.
 
-  python -m nsqclient run shop:app
-  python -m nsqclient run shop.orders:make_app --workers 4 --grace 60
+  nsq run shop:app
+  nsq run shop.orders:make_app --workers 4 --grace 60
 
 MODULE:NAME is an App, or a function without arguments that makes one; NAME is 'app' if it is left out. Modules
 are looked for in the current folder first. What the app connects to is its own affair; App(from_env()) takes

@@ -20,9 +20,9 @@ MAX_IN_FLIGHT = 200
 ABOUT = """\
 Prints the messages of a topic as they come, each body on a line of its own.
 
-  python -m nsqclient tail orders
-  python -m nsqclient tail orders -n 1
-  python -m nsqclient tail orders --json | jq .attempts
+  nsq tail orders
+  nsq tail orders -n 1
+  nsq tail orders --json | jq .attempts
 
 It makes a channel for itself, which is gone when it ends, so it takes nothing away from others and sees what is
 published from now on. With --channel it is one consumer of that channel: what it prints, no other one gets.

@@ -16,9 +16,21 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     """The arguments that tell it."""
     group = parser.add_argument_group("where", "One of these; without them the variable NSQ_URL counts.")
     ways = group.add_mutually_exclusive_group()
-    ways.add_argument("--nsqd", action="append", metavar="HOST:PORT", help="a nsqd; may be repeated")
     ways.add_argument(
-        "--lookupd", action="append", metavar="URL", help="a nsqlookupd, as http://HOST:4161; may be repeated"
+        "--nsqd-tcp-address",
+        "--nsqd",
+        dest="nsqd",
+        action="append",
+        metavar="HOST:PORT",
+        help="a nsqd; may be repeated",
+    )
+    ways.add_argument(
+        "--lookupd-http-address",
+        "--lookupd",
+        dest="lookupd",
+        action="append",
+        metavar="HOST:PORT",
+        help="a nsqlookupd, or its URL; may be repeated",
     )
     ways.add_argument("--url", help="both in one, with settings: nsqd://HOST:4150?tls=require")
 
@@ -36,5 +48,7 @@ def where(args: argparse.Namespace) -> Endpoint:
     if args.url:
         return from_env({**environ, "NSQ_URL": args.url})
     if not environ.get("NSQ_URL"):
-        raise ConfigError("nobody says where nsqd is: give --nsqd, --lookupd or --url, or set NSQ_URL")
+        raise ConfigError(
+            "nobody says where nsqd is: give --nsqd-tcp-address, --lookupd-http-address or --url, or set NSQ_URL"
+        )
     return from_env(environ)

@@ -69,7 +69,7 @@ class _Crew:
     def _status(self, worker: subprocess.Popen[bytes]) -> int:
         code = worker.returncode
         if not self._told:
-            sys.stderr.write(f"nsqclient: worker {worker.pid} ended by itself ({code}), the others end too\n")
+            sys.stderr.write(f"nsq: worker {worker.pid} ended by itself ({code}), the others end too\n")
             self.tell(signal.SIGTERM)
             return max(1, _shell_status(code))
         # one that had not begun to heed signals has nothing to do in order, either

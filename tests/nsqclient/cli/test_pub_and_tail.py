@@ -112,13 +112,13 @@ def test_a_url_and_nsqlookupd_work_too(nsqd: DaemonProcess) -> None:
     with spawn("nsqlookupd", "--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0") as lookupd:
         failed = run("check", "--lookupd", f"http://{lookupd.http}", "--timeout", "0.5")
         assert failed.returncode == 1
-        assert b"nsqclient: " in failed.stderr
+        assert b"nsq: " in failed.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("pub", "t", "x"), b"give --nsqd, --lookupd or --url, or set NSQ_URL"),
+        (("pub", "t", "x"), b"give --nsqd-tcp-address, --lookupd-http-address or --url"),
         (("pub", "a b", "x", "--nsqd", "127.0.0.1:1"), b"topic name 'a b' is not valid"),
         (("pub", "t", "x", "--delay", "-1", "--nsqd", "127.0.0.1:1"), b"-1 s is not within 0 to 3600"),
         (("pub", "t", "x", "--whole", "--nsqd", "127.0.0.1:1"), b"--whole is for standard input"),
@@ -132,7 +132,7 @@ def test_a_url_and_nsqlookupd_work_too(nsqd: DaemonProcess) -> None:
         (("run", "json:nothing"), b"'nothing' in module 'json' is no App"),
         (("run", ":app"), b"MODULE:NAME"),
         (("run", "json", "--workers", "0"), b"--workers is 0"),
-        ((), b"COMMAND"),
+        (("pub",), b"TOPIC"),
     ],
 )
 def test_what_makes_no_sense_is_told_and_has_status_2(arguments: tuple[str, ...], text: bytes) -> None:

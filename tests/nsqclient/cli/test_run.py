@@ -169,7 +169,7 @@ def test_a_start_that_fails_has_status_1_and_a_reason(folder: Path) -> None:
 def test_a_refused_subscription_has_status_1_and_a_reason(nsqd: DaemonProcess, folder: Path) -> None:
     ended = run("run", "shop:app", env={"NSQ_URL": f"nsqd://{nsqd.tcp}?tls=require"}, cwd=folder)
     assert ended.returncode == 1
-    assert b"nsqclient: " in ended.stderr
+    assert b"nsq: " in ended.stderr
     assert b"over" in ended.stdout
 
 
