@@ -22,7 +22,19 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("tail", WATCH, "print messages as they come", "nsqclient.cli.tail"),
+    Command(
+        "tail", WATCH, "print the messages of a topic as they come", "nsqclient.tools.tail.tool", "nsq_tail"
+    ),
+    Command(
+        "stat", WATCH, "show rates and depths of a topic's channels", "nsqclient.tools.stat.tool", "nsq_stat"
+    ),
+    Command(
+        "to-file",
+        PASS_ON,
+        "archive topics in files, plain or compressed",
+        "nsqclient.tools.to_file.tool",
+        "nsq_to_file",
+    ),
     Command(
         "to-http",
         PASS_ON,
@@ -33,7 +45,14 @@ COMMANDS = (
     Command(
         "to-nsq", PASS_ON, "pass messages on to other nsqds", "nsqclient.tools.to_nsq.tool", "nsq_to_nsq"
     ),
-    Command("pub", PUBLISH, "publish a message, or each line of the input", "nsqclient.cli.publish"),
+    Command("pub", PUBLISH, "publish a message, or what comes from standard input", "nsqclient.cli.publish"),
+    Command(
+        "from-stdin",
+        PUBLISH,
+        "publish the lines of standard input",
+        "nsqclient.tools.from_stdin.tool",
+        "to_nsq",
+    ),
     Command("run", APPS, "run the handlers of an app written in Python", "nsqclient.cli.run"),
     Command("dlq", LOOK_AFTER, "list, replay or drop dead letters", "nsqclient.cli.dead_letters"),
     Command("check", LOOK_AFTER, "connect to all nsqds and tell what was agreed", "nsqclient.cli.check"),

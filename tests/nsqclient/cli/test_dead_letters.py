@@ -38,8 +38,9 @@ async def dlq(nsqd: DaemonProcess, action: str, topic: str, *more: str) -> subpr
 
 
 async def tail(nsqd: DaemonProcess, topic: str, count: int) -> list[bytes]:
-    arguments = ("tail", topic, "--channel", "c", "-n", str(count), "--nsqd", nsqd.tcp)
-    return sorted((await asyncio.to_thread(run, *arguments)).stdout.splitlines())
+    arguments = ("tail", topic, "--json", "--channel", "c", "-n", str(count), "--nsqd-tcp-address", nsqd.tcp)
+    printed = (await asyncio.to_thread(run, *arguments)).stdout.splitlines()
+    return sorted(json.loads(line)["body"].encode() for line in printed)
 
 
 async def test_letters_are_listed_and_stay(nsqd: DaemonProcess) -> None:

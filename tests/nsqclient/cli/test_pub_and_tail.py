@@ -13,7 +13,7 @@ from tests.support.processes import DaemonProcess, spawn
 
 
 def tail(nsqd: DaemonProcess, topic: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return run("tail", topic, "--channel", "c", "--nsqd", nsqd.tcp, *arguments)
+    return run("tail", topic, "--channel", "c", "--nsqd-tcp-address", nsqd.tcp, *arguments)
 
 
 def test_a_message_goes_through(nsqd: DaemonProcess) -> None:
@@ -62,7 +62,7 @@ def test_tail_tells_all_about_a_message_as_json(nsqd: DaemonProcess) -> None:
 def test_tail_has_a_channel_of_its_own_and_ends_in_order_when_interrupted(nsqd: DaemonProcess) -> None:
     run("pub", "watched", "before", "--nsqd", nsqd.tcp)
     assert tail(nsqd, "watched", "-n", "1").stdout == b"before\n"
-    with begun("tail", "watched", "--nsqd", nsqd.tcp, "--verbose") as tailing:
+    with begun("tail", "watched", "--nsqd-tcp-address", nsqd.tcp) as tailing:
         assert tailing.stdout is not None
         assert tailing.stderr is not None
         while b"subscribed" not in tailing.stderr.readline():
@@ -76,13 +76,13 @@ def test_tail_has_a_channel_of_its_own_and_ends_in_order_when_interrupted(nsqd: 
 
 def test_tail_ends_quietly_when_its_reader_goes(nsqd: DaemonProcess) -> None:
     run("pub", "piped", "-", "--nsqd", nsqd.tcp, given=b"1\n2\n")
-    with begun("tail", "piped", "--channel", "c", "--nsqd", nsqd.tcp) as tailing:
+    with begun("tail", "piped", "--channel=c", "--log-level=warn", "--nsqd-tcp-address", nsqd.tcp) as tailing:
         assert tailing.stdout is not None
         assert tailing.stderr is not None
         tailing.stdout.readline()
         tailing.stdout.close()
         run("pub", "piped", "-", "--nsqd", nsqd.tcp, given=b"3\n4\n")
-        assert tailing.wait(TIMEOUT) == 1
+        assert tailing.wait(TIMEOUT) == -signal.SIGPIPE
         assert tailing.stderr.read() == b""
 
 
@@ -124,8 +124,7 @@ def test_a_url_and_nsqlookupd_work_too(nsqd: DaemonProcess) -> None:
         (("pub", "t", "x", "--whole", "--nsqd", "127.0.0.1:1"), b"--whole is for standard input"),
         (("pub", "t", "x", "--nsqd", "nonsense"), b"nonsense"),
         (("pub", "t", "x", "--url", "http://h:4161"), b"nsqlookup://"),
-        (("tail", "t", "-n", "0", "--nsqd", "127.0.0.1:1"), b"-n is 0"),
-        (("tail", "t", "--nsqd", "n:1", "--lookupd", "http://n:1"), b"not allowed with"),
+        (("check", "--nsqd", "n:1", "--lookupd", "http://n:1"), b"not allowed with"),
         (("dlq", "list", "t", "--wait", "0", "--nsqd", "127.0.0.1:1"), b"--wait is 0"),
         (("dlq", "drop", "t", "--nsqd", "127.0.0.1:1"), b"say --yes"),
         (("run", "nowhere:app"), b"no module 'nowhere'"),

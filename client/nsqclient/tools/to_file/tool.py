@@ -106,7 +106,7 @@ def _log(options: Options) -> None:
 TOOL = Tool(
     name="nsq_to_file",
     command="to-file",
-    summary="archives topics in files, plain or compressed",
+    summary="archive topics in files, plain or compressed",
     about=ABOUT,
     options=Options,
     check=check,
