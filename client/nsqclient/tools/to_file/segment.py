@@ -12,6 +12,10 @@ from nsqclient.tools.to_file.members import member
 LARGEST_MEMBER = 8 << 20
 """Bytes, uncompressed, after which a gzip member is ended without a sync."""
 
+fdatasync = getattr(os, "fdatasync", os.fsync)
+"""Syncs a file's bytes, and what is needed to find them."""
+write_some = os.write
+
 
 class Gone(Exception):
     """The file was deleted or cut by somebody; :attr:`lines` may not be in it."""
@@ -120,7 +124,7 @@ class Segment:
         done = 0
         try:
             while done < size:
-                done += os.write(self._fd, view[done:])
+                done += write_some(self._fd, view[done:])
         except OSError:
             self._cut(done)
             raise
@@ -136,7 +140,3 @@ class Segment:
 def lines_of(bodies: Sequence[bytes]) -> bytes:
     """Each body with a newline behind it."""
     return b"\n".join(bodies) + b"\n" if bodies else b""
-
-
-fdatasync = getattr(os, "fdatasync", os.fsync)
-"""Syncs a file's bytes, and what is needed to find them."""
