@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+import pty
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nsqclient import Consumer
 from tests.support.fetch import fetch_json, post
 from tests.support.processes import DaemonProcess, spawn
+from tests.support.tools import CLEAN, TIMEOUT_S, command_of
 
 FREE = ("--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1")
 
@@ -68,3 +73,75 @@ def take(nsqd: DaemonProcess, topic: str, count: int, channel: str = "check") ->
         return bodies
 
     return asyncio.run(receive())
+
+
+# ---- tools whose standard output is something particular
+
+
+def run_into(out: IO[bytes], tool: str, *args: str) -> subprocess.CompletedProcess[bytes]:
+    """Runs a tool to its end, with standard output going there."""
+    return subprocess.run(
+        command_of(tool, args),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.PIPE,
+        env=CLEAN,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+@contextmanager
+def piped(tool: str, *args: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A tool that runs, and the pipe of its standard output, which nobody reads."""
+    out, into = os.pipe()
+    process = subprocess.Popen(
+        command_of(tool, args), stdin=subprocess.DEVNULL, stdout=into, stderr=subprocess.DEVNULL, env=CLEAN
+    )
+    os.close(into)
+    try:
+        yield process, out
+    finally:
+        os.close(out)
+        process.kill()
+        process.wait()
+
+
+def on_terminal(
+    tool: str, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Runs a tool to its end on a terminal, its input too unless ``stdin`` is given; its status, and what is shown."""
+    main, other = pty.openpty()
+    process = subprocess.Popen(
+        command_of(tool, args),
+        stdin=other if stdin is None else subprocess.PIPE,
+        stdout=other,
+        stderr=other,
+        env={**CLEAN, **(env or {})},
+    )
+    os.close(other)
+    if process.stdin is not None:
+        with process.stdin:
+            process.stdin.write(stdin or b"")
+    shown = b""
+    try:
+        while data := os.read(main, 1 << 16):
+            shown += data
+    except OSError:  # EIO: nobody has the terminal any more
+        pass
+    finally:
+        os.close(main)
+    return process.wait(TIMEOUT_S), shown
+
+
+def until(there: Callable[[], bool]) -> None:
+    """Asks again and again; raises AssertionError when it does not come true."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not there():
+        assert time.monotonic() < deadline, "it does not come true"
+        pause(0.02)
+
+
+def pause(seconds: float) -> None:
+    """Lets time pass, where that is what is tested."""
+    time.sleep(seconds)

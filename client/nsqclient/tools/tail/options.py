@@ -46,6 +46,8 @@ def check(options: Options) -> None:
     check_sources(options)
     if not options.topic:
         raise Refused("--topic required")
+    if options.max_in_flight < 0:
+        raise Refused(f"--max-in-flight is {options.max_in_flight}, want 0 or more")
     if options.json and options.print_topic:
         raise Refused("use --json or --print-topic not both: the objects have the topic")
     for kind, names in ("topic", options.topic), ("channel", [options.channel] if options.channel else []):

@@ -30,8 +30,8 @@ async def work(options: Options, running: Running) -> int:
     """Prints until there is enough, or the end; raises Refused, NsqError, and BrokenPipeError."""
     topics = list(dict.fromkeys(options.topic))
     channel = options.channel or f"tail{randrange(1_000_000):06}#ephemeral"
-    bounds = [bound for bound in (options.max_in_flight, options.n, options.total) if bound > 0]
-    in_flight = min(bounds, default=1)
+    wanted = [count for count in (options.n, options.total) if count > 0]
+    in_flight = min([options.max_in_flight, *wanted])
     output = Output(STDOUT)
     if stat.S_ISREG(os.fstat(STDOUT).st_mode):  # else a line about the progress would stand among messages
         running.progress.show()
