@@ -22,7 +22,8 @@ _LEVELS = {
     logging.ERROR: "ERR",
     logging.CRITICAL: "ERR",
 }
-_PLAIN = {"plain": True}
+PLAIN = {"plain": True}
+"""For ``extra`` of a record: a line of the tool's own."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ def log_plainly(options: _Logged) -> None:
 
 def say(logger: logging.Logger, text: str, *args: object) -> None:
     """Logs a line of a tool's own at the level INFO: date and text alone."""
-    logger.info(text, *args, extra=_PLAIN)
+    logger.info(text, *args, extra=PLAIN)
 
 
 def complain(logger: logging.Logger, text: str, *args: object) -> None:
     """Likewise at the level ERROR."""
-    logger.error(text, *args, extra=_PLAIN)
+    logger.error(text, *args, extra=PLAIN)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Mapping
 from time import perf_counter
 
 from nsqclient.consumer.batches import MessageBatch
-from nsqclient.consumer.message import Message
+from nsqclient.consumer.message import Message, message_facts
 from nsqclient.errors import ConnectError, DeadLetter
+from nsqclient.tools.common.lines import PLAIN
 from nsqclient.tools.common.picking import Picker
 from nsqclient.tools.to_nsq.confirmed import Confirmed
 from nsqclient.tools.to_nsq.destinations import Destination, Failures, Load, is_hopeless, is_movable
@@ -105,7 +106,7 @@ class Relay:
             return
         excerpt = message.body[:EXCERPT].decode("utf-8", "replace")
         text = f"ERROR: Unable to decode json: {excerpt!r} - {error}, dropped"
-        self._tally.seldom.say(logging.ERROR, "json", text)
+        self._tally.seldom.say(logging.ERROR, "json", text, PLAIN)
 
     # ---- to one of the destinations
 
@@ -179,22 +180,28 @@ class Relay:
         return failures, seconds
 
     def _tell(self, destination: Destination, failures: Failures) -> None:
+        seldom, address = self._tally.seldom, destination.address
+        others: Failures = {}
         for message, error in failures.items():
-            if is_hopeless(error) and not self._letters:  # else there is a line with the letter
-                self._tally.seldom.say(
+            if not is_hopeless(error):
+                others[message] = error
+            elif not self._letters:  # else there is a line with the letter
+                seldom.say(
                     logging.ERROR,
-                    f"refused {destination.address}",
-                    f"{destination.address} refuses message {message.id} of {len(message.body)} bytes, "
-                    f"attempt {message.attempts}, it is requeued - {error}",
+                    f"refused {address}",
+                    f"message {message.id} of {len(message.body)} bytes is refused at its attempt "
+                    f"{message.attempts} and requeued - {error}",
+                    {**message_facts(message), "node": address},
                 )
-        reasons = [error for error in failures.values() if not is_hopeless(error)]
-        if reasons:
-            cause = reasons[0].__cause__ or reasons[0]
+        if others:
+            message, error = next(iter(others.items()))
+            cause = error.__cause__ or error
             reason = cause.reason if isinstance(cause, ConnectError) else cause
-            self._tally.seldom.say(
+            seldom.say(
                 logging.WARNING,
-                f"failed {destination.address}",
-                f"{destination.address} has not confirmed {len(reasons)} messages for {self._topic} - {reason}",
+                f"failed {address}",
+                f"{len(others)} messages for {self._topic} are not confirmed - {reason}",
+                {**message_facts(message), "node": address},
             )
 
 

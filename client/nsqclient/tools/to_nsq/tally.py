@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 EVERY = 1.0
@@ -26,8 +26,8 @@ class Seldom:
         self._clock = clock
         self._kinds: dict[str, _Kind] = {}
 
-    def say(self, level: int, kind: str, text: str) -> None:
-        """Logs the text, unless one of its kind was logged within the second."""
+    def say(self, level: int, kind: str, text: str, facts: Mapping[str, object]) -> None:
+        """Logs the text, unless one of its kind was logged within the second; ``facts`` are for the record."""
         now = self._clock()
         last = self._kinds.get(kind)
         if last is not None and now - last.said_at < EVERY:
@@ -35,7 +35,7 @@ class Seldom:
             return
         more = f" (and {last.unsaid} more like this)" if last is not None and last.unsaid else ""
         self._kinds[kind] = _Kind(now)
-        log.log(level, "%s%s", text, more)
+        log.log(level, "%s%s", text, more, extra=facts)
 
 
 @dataclass(slots=True)

@@ -149,9 +149,9 @@ async def test_messages_for_a_destination_that_is_down_are_requeued_at_once(
         async with asyncio.timeout(2):
             await run.settled(2)
         assert run.answers == [f"REQ {message_id} 10" for message_id in ids]
-        (record,) = [r for r in caplog.records if "has not confirmed" in r.getMessage()]
+        (record,) = [r for r in caplog.records if "not confirmed" in r.getMessage()]
         assert record.levelno == logging.WARNING
-        assert "2 messages for out" in record.getMessage()
+        assert "2 messages for out are not confirmed - " in record.getMessage()
         assert "refused" in record.getMessage()
         await there.start()
         count = 2
@@ -391,8 +391,8 @@ def test_lines_of_one_kind_are_a_second_apart(caplog: pytest.LogCaptureFixture) 
     now = 0.0
     seldom = Seldom(lambda: now)
     for now in (0.0, 0.5, 0.9, 1.0, 1.5):  # noqa: B007 - the clock reads it
-        seldom.say(logging.ERROR, "a", "it broke")
-    seldom.say(logging.ERROR, "b", "something else")
+        seldom.say(logging.ERROR, "a", "it broke", {})
+    seldom.say(logging.ERROR, "b", "something else", {"node": "there"})
     assert [record.getMessage() for record in caplog.records] == [
         "it broke",
         "it broke (and 2 more like this)",
