@@ -399,12 +399,12 @@ class Dispatch:
         self._sending.soon()
         self._connects.set()
 
-    def connect_failed(self, failure: Failure) -> None:
-        """A nsqd could not be reached."""
+    def connect_failed(self, failure: Failure, *, again: bool) -> None:
+        """A nsqd could not be reached; ``again``: for the reason that it could not be before."""
         self._last_failure = failure
         self._connects.set()
         self._sending.soon()
-        log.info("can't connect - %s", failure)
+        log.log(logging.DEBUG if again else logging.INFO, "can't connect - %s", failure)
 
     def disconnected(self) -> None:
         """A connection was lost."""

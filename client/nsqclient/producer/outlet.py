@@ -52,8 +52,8 @@ class Office(Protocol):
     def writable(self) -> None:
         """An outlet takes parcels again."""
 
-    def connect_failed(self, failure: Failure) -> None:
-        """A nsqd could not be reached."""
+    def connect_failed(self, failure: Failure, *, again: bool) -> None:
+        """A nsqd could not be reached; ``again``: for the reason that it could not be before."""
 
     def disconnected(self) -> None:
         """A connection was lost."""
@@ -92,6 +92,8 @@ class Outlet:
         """Whether a connect has failed since it was last connected."""
         self.rtt: float | None = None
         self.last_error: ConnectError | None = None
+        self._complaint = ""
+        """Why it could not be reached, as long as it can't be: what is told once."""
         self._options = options
         self._office = office
         self._judge = judge
@@ -180,7 +182,7 @@ class Outlet:
         connection = await open_connection(self.address, self._options, self._dial)
         connection.attach(self, self.acknowledged)
         self.connection = connection
-        self.tried = False
+        self.tried, self._complaint = False, ""
         self._office.writable()
         return connection
 
@@ -188,7 +190,9 @@ class Outlet:
         self.tried = True
         if isinstance(failure, ConnectError):
             self.last_error = failure
-        self._office.connect_failed(failure)
+        complaint = str(failure)
+        self._office.connect_failed(failure, again=complaint == self._complaint)
+        self._complaint = complaint
 
     def _heard(self) -> None:
         if self._silence is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 import pytest
@@ -207,6 +208,22 @@ async def test_checking_connects_and_tells_what_was_agreed() -> None:
         async with Producer(gone.address, retry=QUICK) as producer:
             with pytest.raises(NoNodes, match="refused"):
                 await producer.check(0.05)
+
+
+async def test_why_a_nsqd_can_not_be_reached_is_told_once_at_info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "nsqclient")
+
+    def told(level: int) -> int:
+        return sum(r.levelno == level and "can't connect" in r.getMessage() for r in caplog.records)
+
+    async with FakeNsqd() as nsqd, Producer(nsqd.address, retry=QUICK) as producer:
+        await producer.check()
+        for outage in (1, 2):
+            await nsqd.stop()
+            await until(lambda outage=outage: told(logging.DEBUG) >= 3 * outage)  # type: ignore[misc]
+            assert told(logging.INFO) == outage
+            await nsqd.start()
+            await producer.check()
 
 
 async def test_a_function_that_picks_wrongly_fails_that_message_only() -> None:
