@@ -38,7 +38,7 @@ class ClientOption(NamedTuple):
         name = key.strip().replace("-", "_")
         known = KNOWN.get(name)
         if known is None:
-            raise ValueError(f"unknown option {key}{_near(name)}")
+            raise ValueError(f"invalid option {key}{_near(name)}")
         try:
             return [cls(name, known.values.read(value if comma else "true"))]
         except ValueError as e:
