@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from nsqclient.tools.to_http.connection import Answer, Connection, RequestFailed
 from nsqclient.tools.to_http.requests import Request
-from nsqclient.tools.to_http.urls import Origin, redirected
+from nsqclient.tools.to_http.urls import Origin, redacted, redirected
 from nsqcore.golang import go_reason
 
 MOST_REDIRECTS = 10
@@ -143,7 +143,7 @@ class Client:
             self._warned.add(text)
             log.warning(
                 "%s answers %d: what it points to is asked with GET, without the message, and %s",
-                text,
+                redacted(text),
                 answer.status,
                 f"its answer counts; give the address that takes messages (redirected to {answer.location[:200]!r})",
             )

@@ -12,6 +12,7 @@ from nsqclient.tools.common.lines import Logged
 from nsqclient.tools.common.picking import HOSTPOOL, check_mode
 from nsqclient.tools.common.sources import Sources, check_sources
 from nsqclient.tools.to_http.requests import OURS, Fields, Get, Maker, Post, parse_headers
+from nsqclient.tools.to_http.urls import redacted
 from nsqcore.durations import Duration
 from nsqcore.names import valid_name
 from nsqcore.options import option
@@ -36,7 +37,7 @@ class Options(DeadLettering, Sources, Logged):
 
     topic: str = option("", "topic to read")
     channel: str = option(PROGRAM, "channel to read it from")
-    max_in_flight: int = option(200, "messages that may be under way")
+    max_in_flight: int = option(200, "messages that may be under way; must be 1 or more")
     n: int = option(100, "requests at a time")
     post: list[str] = option([], "URL to send messages to with POST, each as the body of a request")
     get: list[str] = option(
@@ -103,8 +104,8 @@ def _check_ours(options: Options) -> None:
         raise Refused(str(e)) from None
     if options.n < 1:
         raise Refused("-n must be 1 or more")
-    if options.max_in_flight < 0:
-        raise Refused("--max-in-flight must be 0 or more")
+    if options.max_in_flight < 1:
+        raise Refused("--max-in-flight must be 1 or more")
     if options.http_client_connect_timeout <= 0:
         raise Refused("--http-client-connect-timeout should be positive")
     if options.http_client_request_timeout <= 0:
@@ -125,5 +126,9 @@ def makers(options: Options) -> Sequence[Maker]:
         try:
             found.append(Post(address, fields) if options.post else Get(address, fields))
         except ValueError as e:
-            raise ValueError(f"{flag} {address!r}: {e}") from None
+            raise ValueError(f"{flag} {redacted(address)!r}: {e}") from None
+    names = [maker.address for maker in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is given twice, with different passwords")
     return found

@@ -9,7 +9,7 @@ from typing import Protocol
 from urllib.parse import quote_plus
 
 from nsqclient.consumer.message import Message
-from nsqclient.tools.to_http.urls import Origin, Url, parse_url
+from nsqclient.tools.to_http.urls import Origin, Url, parse_url, redacted
 
 LONGEST_URL = 1 << 20
 """Bytes that the path and query of a GET request may have; no server in use takes more."""
@@ -64,7 +64,7 @@ class Maker(Protocol):
     """Makes the requests of one address."""
 
     address: str
-    """As it was given."""
+    """As it was given, without its password."""
 
     @property
     def origin(self) -> Origin:
@@ -111,7 +111,7 @@ class Post:
 
     def __init__(self, address: str, fields: Fields) -> None:
         """Raises ValueError when the address is no URL."""
-        self.address = address
+        self.address = redacted(address)
         self._url = parse_url(address)
         self._fields = fields
 
@@ -130,7 +130,7 @@ class Get:
 
     def __init__(self, address: str, fields: Fields) -> None:
         """Raises ValueError when the address is no such URL."""
-        self.address = address
+        self.address = redacted(address)
         self._before, self._after = split_template(address)
         self._fields = fields
         mark = "message"

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, quote, unquote_to_bytes, urljoin, urlsplit
 
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PASSWORD = re.compile(r"(://[^/?#@:]*):[^/?#]*@")
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _PORTS = {"http": 80, "https": 443}
 
@@ -65,6 +66,11 @@ def parse_url(text: str) -> Url:
 def redirected(url: Url, location: str) -> Url:
     """Where an answer of ``url`` points to; raises ValueError."""
     return parse_url(urljoin(url.text, location))
+
+
+def redacted(text: str) -> str:
+    """``text`` as it may be shown: a password in it is hidden."""
+    return _PASSWORD.sub(r"\1:xxxxx@", text)
 
 
 def quoted(text: str) -> str:

@@ -64,7 +64,7 @@ def options_of(*args: str) -> Options:
         ),
         (["--topic=t", NSQD, POST, "--header=a b:c"], "--header 'a b' is no name of a header"),
         (["--topic=t", NSQD, POST, "--n=0"], "-n must be 1 or more"),
-        (["--topic=t", NSQD, POST, "--max-in-flight=-1"], "--max-in-flight must be 0 or more"),
+        (["--topic=t", NSQD, POST, "--max-in-flight=0"], "--max-in-flight must be 1 or more"),
         (
             ["--topic=t", NSQD, POST, "--http-client-connect-timeout=0s"],
             "--http-client-connect-timeout should be positive",
@@ -118,3 +118,13 @@ def test_an_address_given_twice_is_one() -> None:
     options = options_of("--topic=t", NSQD, POST, POST)
     check(options)
     assert len(makers(options)) == 1
+
+
+def test_addresses_are_shown_without_their_passwords() -> None:
+    options = options_of("--topic=t", NSQD, "--post=http://ann:secret@a/x@y", "--post=http://b:1/x:y@z")
+    assert [maker.address for maker in makers(options)] == ["http://ann:xxxxx@a/x@y", "http://b:1/x:y@z"]
+
+
+def test_addresses_that_differ_in_their_passwords_only_are_refused() -> None:
+    with pytest.raises(Refused, match=r"^http://ann:xxxxx@a/ is given twice, with different passwords$"):
+        check(options_of("--topic=t", NSQD, "--post=http://ann:1@a/", "--post=http://ann:2@a/"))

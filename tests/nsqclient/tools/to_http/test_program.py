@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -205,6 +206,23 @@ def test_a_request_that_does_not_end_keeps_it_no_longer_than_its_time(nsqd: Daem
             assert "no answer within 1 s" in tool.err
         wait_until(lambda: sum(counts(nsqd)[:3]) == 1, "the message is lost")
         assert counts(nsqd)[1] == 0
+
+
+def test_an_endpoint_that_can_not_be_connected_to_is_given_up_in_time(nsqd: DaemonProcess) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):  # nobody accepts these, so that there is no room for more
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(server.getsockname())
+        address = "{}:{}".format(*server.getsockname())
+        args = ("--topic=t", f"--nsqd-tcp-address={nsqd.tcp}", f"--post=http://{address}/")
+        with start_tool("nsq_to_http", *args, "--http-client-connect-timeout=200ms") as tool:
+            publish(nsqd, b"one")
+            tool.wait_for_err(f"http://{address}/: dial tcp {address}: i/o timeout")
+            assert tool.stop() == 0
 
 
 def test_a_failed_request_is_logged_with_id_size_and_reason(nsqd: DaemonProcess) -> None:
