@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE := $(VENV)/node
 
-.PHONY: demo up test lint bench bench-clients fuzz setup clean help
+.PHONY: demo up test lint bench bench-clients bench-tools fuzz setup clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -47,6 +47,9 @@ bench: $(STAMP) ## speed of the daemon on this machine, as a table
 
 bench-clients: $(STAMP) ## speed of nsqclient beside the other Python clients, as tables
 	$(BIN)/python -m bench.clients
+
+bench-tools: $(STAMP) ## speed of the command-line tools beside nsqd's, as a table
+	$(BIN)/python -m bench.tools
 
 fuzz: $(STAMP) ## ten minutes of random clients and hostile bytes (SECONDS=... to change)
 	NSQ_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -q -n 2 tests/properties --timeout=0
