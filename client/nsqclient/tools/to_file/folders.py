@@ -9,6 +9,8 @@ import signal
 import time
 from pathlib import Path
 
+from nsqclient.tools.to_file.copies import copy_without_overwriting
+
 FOLDER_MODE = 0o770
 """Less umask."""
 FILE_MODE = 0o666
@@ -16,6 +18,9 @@ FILE_MODE = 0o666
 LOCK_ATTEMPTS = 100
 LOCK_PAUSE = 0.05
 """Seconds between two attempts to lock a file."""
+
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
+"""How a file system says that it can't give a file this second name."""
 
 
 def make_folder_of(path: Path) -> None:
@@ -44,9 +49,10 @@ def sync_folder_of(path: Path) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Gives a file another name on the same file system; raises FileExistsError where there is one.
+    """Gives a file another name; raises FileExistsError where there is one.
 
-    A crash in the middle leaves both names: calling it again then ends it.
+    A crash in the middle leaves both names: calling it again then ends it. On another file system, and where there
+    are no links, it is a copy that gets the name, and after such a crash there are two.
     """
     make_folder_of(target)
     try:
@@ -54,6 +60,10 @@ def move(source: Path, target: Path) -> None:
     except FileExistsError:
         if not source.samefile(target):
             raise
+    except OSError as e:
+        if e.errno not in _NO_LINKS:
+            raise
+        copy_without_overwriting(source, target)
     sync_folder_of(target)
     source.unlink()
 
