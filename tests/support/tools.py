@@ -133,6 +133,11 @@ class ToolProcess:
         """Nobody reads its standard output any more, once it has written something to it."""
         self._unread.set()
 
+    def wait_until_unread(self, timeout: float = TIMEOUT_S) -> None:
+        """After :meth:`close_out`, until what it writes next breaks the pipe; raises AssertionError."""
+        self._readers[0].join(timeout)
+        assert not self._readers[0].is_alive(), f"{self.name} has written nothing:\n{self._told()}"
+
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal, and doesn't wait for what comes of it."""
         self._process.send_signal(number)

@@ -163,7 +163,9 @@ def test_sighup_calls_what_a_tool_asked_for(nsqd: DaemonProcess) -> None:
 def test_a_reader_that_has_gone_ends_it_without_a_word(nsqd: DaemonProcess) -> None:
     with start_tool(NAME, "pipe", "--log-level=fatal", f"--nsqd-tcp-address={nsqd.tcp}") as tool:
         tool.close_out()
-        publish(nsqd, "pipe", *[b"x"] * 100)
+        publish(nsqd, "pipe", b"first")
+        tool.wait_until_unread()
+        publish(nsqd, "pipe", b"second")
         assert tool.wait() == -signal.SIGPIPE
         assert tool.err == ""
 
