@@ -64,6 +64,8 @@ class MessageBatch(Sequence[Message]):
             message.settle(error)
 
     def _named(self, named: Collection[int | Message]) -> set[Message]:
+        if not named:
+            return set()
         there = set(self.messages)
         found: set[Message] = set()
         for one in named:
@@ -119,6 +121,9 @@ class Incoming(Protocol):
         Without ``wait`` it raises TimeoutError when none of those that are here may be had now.
         """
 
+    def take_more(self, most: int) -> list[Message]:
+        """Some of those that are here, ``most`` at most; none where something must be thought of first."""
+
     def buffered(self) -> int:
         """Messages that are here; not all may be worth taking, nor now."""
 
@@ -155,6 +160,10 @@ class Collector:
         deadline = loop.time() + self._linger
         try:
             while len(collected) < self._most:
+                more = incoming.take_more(self._most - len(collected))
+                if more:
+                    collected += more
+                    continue
                 message = await self._take_another(deadline)
                 if message is None:
                     incoming.put_back(collected)  # nobody has begun to work on them

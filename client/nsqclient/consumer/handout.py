@@ -56,6 +56,22 @@ class HandOut:
             return None
         return messages.popleft()
 
+    def take_more(self, most: int) -> list[Message]:
+        """Up to ``most`` of those that are first in line, where that is plain for each: as :meth:`take_now`."""
+        messages = self._intake.messages
+        if not messages or self._flow.rate is not None or self._admission.needed:
+            return []
+        now, suspicious = asyncio.get_running_loop().time(), self._give_up.suspicious
+        if now > self._turn_ends:
+            return []
+        taken: list[Message] = []
+        while messages and len(taken) < most:
+            message = messages[0]
+            if now - message.renewed_at > message.source.lease or message.attempts > suspicious:
+                break
+            taken.append(messages.popleft())
+        return taken
+
     async def take(self, *, wait: bool = True) -> Message | None:
         """The next message that is worth handing out; None when nothing comes any more.
 

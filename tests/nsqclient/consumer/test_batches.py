@@ -64,6 +64,18 @@ async def test_a_batch_does_not_wait_for_messages_that_are_here_and_may_not_be_h
         assert consumer.stats.buffered == 1
 
 
+async def test_a_batch_has_the_messages_around_one_that_had_all_its_attempts() -> None:
+    async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=10, attempts=2) as consumer:
+        await nsqd.expect(*OPENING, "RDY 10")
+        for body, attempts in ((b"one", 1), (b"too often", 3), (b"three", 2), (b"four", 1)):
+            nsqd.message(body, attempts=attempts)
+        await until(lambda: consumer.stats.received == 4)
+        async with asyncio.timeout(5):
+            batch = await anext(consumer.batches(max_messages=3, linger=60))
+        assert batch.bodies == [b"one", b"three", b"four"]
+        assert consumer.stats.given_up == 1
+
+
 async def test_a_batch_that_cannot_grow_is_handed_out_at_once() -> None:
     async with FakeNsqd() as nsqd, make(nsqd.address, max_in_flight=2) as consumer:
         await nsqd.expect(*OPENING, "RDY 2")
