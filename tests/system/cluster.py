@@ -69,15 +69,21 @@ def nsqadmin(kind: Kind, lookupds: Iterable[DaemonProcess]) -> Iterator[DaemonPr
         yield daemon
 
 
-def run_tool(name: str, *flags: str, lines: Iterable[bytes] = (), kind: Kind = Kind.ORIGINAL) -> list[bytes]:
-    """Runs a tool to its end, with these lines as its input; returns the lines of its output.
+def run_tool(
+    name: str,
+    *flags: str,
+    lines: Iterable[bytes] = (),
+    stdin: bytes = b"",
+    kind: Kind = Kind.ORIGINAL,
+) -> list[bytes]:
+    """Runs a tool to its end, with ``stdin`` and these lines as its input; returns the lines of its output.
 
     Raises AssertionError when it fails or goes on for too long.
     """
     try:
         ended = subprocess.run(
             [*tool_command(name, kind), *flags],
-            input=b"".join(line + b"\n" for line in lines),
+            input=stdin + b"".join(line + b"\n" for line in lines),
             capture_output=True,
             timeout=TOOL_TIMEOUT_S,
             cwd=ROOT,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.auth_server import AuthServer
 from tests.support.history import post
 from tests.support.needs import original
 from tests.support.processes import DaemonProcess
+from tests.system.certificates import Certificates
+from tests.system.clients import LAYERS
 from tests.system.cluster import Kind, nsqd, nsqlookupd, run_tool, tool, topic_stats
 from tests.system.waiting import until
 
@@ -126,6 +129,64 @@ def test_nsq_tail_finds_the_nsqds_by_nsqlookupd(kind: Kind, tmp_path: Path) -> N
         assert Counter(run_tool("nsq_tail", *ask, kind=Kind.OURS)) == Counter(LINES)
 
 
+def options(kind: str, settings: Iterable[str]) -> list[str]:
+    """Client settings as flags; ``kind`` is consumer or producer."""
+    return [f"--{kind}-opt={setting}" for setting in settings]
+
+
+@KINDS
+@pytest.mark.parametrize("layers", LAYERS, ids=" and ".join)
+def test_all_of_them_take_what_lies_between_them_and_nsqd(
+    kind: Kind, layers: tuple[str, ...], certificates: Certificates, tmp_path: Path
+) -> None:
+    settings = certificates.settings(layers)
+    consumer, producer = options("consumer", settings), options("producer", settings)
+    files = tmp_path / "files"
+    files.mkdir()
+    with (
+        nsqd(kind, tmp_path / "a", [], *certificates.flags) as node,
+        tool(
+            "nsq_to_nsq",
+            *(f"--nsqd-tcp-address={node.tcp}", f"--destination-nsqd-tcp-address={node.tcp}"),
+            *("--topic=lines", "--destination-topic=copy", "--channel=c", *consumer, *producer),
+            kind=Kind.OURS,
+        ),
+        tool(
+            "nsq_to_http",
+            *(f"--nsqd-tcp-address={node.tcp}", "--topic=copy", "--channel=poster", *consumer),
+            f"--post=http://{node.http}/pub?topic=posted",
+            kind=Kind.OURS,
+        ),
+        tool(
+            "nsq_to_file",
+            *(f"--nsqd-tcp-address={node.tcp}", "--topic=posted", "--channel=archive", *consumer),
+            *(f"--output-dir={files}", "--sync-interval=100ms"),
+            kind=Kind.OURS,
+        ),
+    ):
+        at = (f"--nsqd-tcp-address={node.tcp}", "--topic=lines", *producer)
+        run_tool("to_nsq", *at, lines=LINES, kind=Kind.OURS)
+        until(lambda: finished(node, "posted", "archive", len(LINES)))
+        assert written(files) == Counter(LINES)
+        ask = (f"--nsqd-tcp-address={node.tcp}", "--topic=last", "--channel=c", *consumer)
+        assert post(node, "/mpub?topic=last", b"\n".join(LINES))[0] == 200
+        assert Counter(run_tool("nsq_tail", *ask, f"-n={len(LINES)}", kind=Kind.OURS)) == Counter(LINES)
+
+
+@KINDS
+def test_they_show_their_secret_and_their_certificate(
+    kind: Kind, auth_server: AuthServer, certificates: Certificates, tmp_path: Path
+) -> None:
+    policy = ("--tls-client-auth-policy=require-verify", certificates.ca_flag)
+    required = (*policy, "--tls-required=tcp-https", auth_server.flag)
+    settings = [*certificates.settings(("TLS",), own=True), "auth_secret,open"]
+    with nsqd(kind, tmp_path / "a", [], *certificates.flags, *required) as node:
+        at = (f"--nsqd-tcp-address={node.tcp}", "--topic=target")
+        run_tool("to_nsq", *at, *options("producer", settings), lines=LINES, kind=Kind.OURS)
+        ask = ("--channel=work", f"-n={len(LINES)}", *options("consumer", settings))
+        assert Counter(run_tool("nsq_tail", *at, *ask, kind=Kind.OURS)) == Counter(LINES)
+
+
 @contextmanager
 def two_nodes(kind: Kind, folder: Path) -> Iterator[list[tuple[str, ...]]]:
     """Two nsqds that share 200 messages and two deferred ones; hands over the flags that lead to them."""
@@ -145,7 +206,7 @@ def two_nodes(kind: Kind, folder: Path) -> Iterator[list[tuple[str, ...]]]:
         ]
 
 
-STAT = ("--topic=t", "--channel=c", "--interval=100ms")
+STAT = ("--topic=t", "--channel=c", "--interval=20ms")
 
 
 @KINDS
