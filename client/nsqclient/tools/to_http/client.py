@@ -23,6 +23,8 @@ MOST_REDIRECTS = 10
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 LONGEST_IDLE = 90.0
 """Seconds after which a connection is not used again: something between here and there may have forgotten it."""
+STALE_WITHIN = 1.0
+"""Seconds in which a kept connection must end, for it to have been closed before it saw the request."""
 CLOSE_TIMEOUT = 1.0
 """Seconds that ended connections are waited for."""
 
@@ -83,10 +85,12 @@ class Client:
         origin, data = request.url.origin, request.encode()
         connection = self._kept(origin)
         if connection is not None:
+            now = asyncio.get_running_loop().time
+            started = now()
             try:
                 return await self._exchange(origin, connection, data)
             except RequestFailed as e:
-                if not e.stale:
+                if not e.stale or now() - started > STALE_WITHIN:
                     raise
         # The server had closed the kept one, most likely before it saw the request. A request it saw nevertheless
         # comes twice, as after any failure.

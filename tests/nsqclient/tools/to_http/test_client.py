@@ -121,6 +121,22 @@ async def test_a_connection_that_was_closed_between_requests_costs_nothing() -> 
         ]
 
 
+async def test_a_kept_connection_that_ends_late_has_seen_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsqclient.tools.to_http.client.STALE_WITHIN", 0.05)
+
+    async def answers(request: Received, wire: Wire) -> bytes | None:
+        if request.path == "/2":
+            await asyncio.sleep(0.2)
+            return None
+        return OK
+
+    async with Sink(answers) as sink, client_of(sink) as client:
+        await client.send(post(f"{sink.url}/1"))
+        with pytest.raises(RequestFailed, match="closed without an answer"):
+            await client.send(post(f"{sink.url}/2"))
+        assert len(sink.received) == 2
+
+
 async def test_a_new_connection_without_an_answer_is_a_failure_at_once() -> None:
     async def answers(request: Received, wire: Wire) -> None:
         return None
