@@ -14,7 +14,7 @@ from nsqclient.consumer.events import Events, Expired, GaveUp
 from nsqclient.consumer.failures import Failures, GiveUpHook
 from nsqclient.consumer.message import FINISHED, Message, message_facts
 from nsqclient.content.scope import NOWHERE, surroundings
-from nsqclient.errors import DeadLetter
+from nsqclient.errors import DeadLetter, NsqError
 from nsqclient.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,8 @@ class GiveUp:
             message.source.end_given_up(message, signal)
 
     def _broke(self, error: BaseException) -> None:
-        log.error("giving up a message failed, it is requeued", exc_info=error)
+        known = isinstance(error, NsqError)  # a letter that could not be published: the text says it all
+        log.error("giving up a message failed, it is requeued - %s", error, exc_info=None if known else error)
 
 
 def detached_context() -> Context:

@@ -59,7 +59,7 @@ async def test_without_a_topic_a_message_is_finished_with_an_error_line(
     )
 
 
-async def test_a_message_whose_letter_is_refused_is_requeued() -> None:
+async def test_a_message_whose_letter_is_refused_is_requeued(caplog: pytest.LogCaptureFixture) -> None:
     hook = GivingUp("dead", producer_of())
     async with FakeNsqd() as nsqd, consumer_of(nsqd, hook) as consumer:
         nsqd.script("PUB", refuse("E_BAD_TOPIC no letters here"))
@@ -68,6 +68,10 @@ async def test_a_message_whose_letter_is_refused_is_requeued() -> None:
         (await consumer.get(timeout=5)).requeue()
         await nsqd.expect("IDENTIFY", "PUB dead poison", f"REQ {message_id} 10")
     assert hook.count == 0
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "it is requeued - " in record.getMessage()
+    assert "no letters here" in record.getMessage()
+    assert record.exc_info is None
 
 
 async def test_letters_share_a_connection_that_ends_with_the_last() -> None:
