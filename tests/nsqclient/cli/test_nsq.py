@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 
 import pytest
@@ -14,6 +15,7 @@ from nsqclient.cli import commands
 from nsqclient.cli.commands import COMMANDS, DAEMONS, Command
 from tests.nsqclient.cli.commands import CLEAN, TIMEOUT
 from tests.support.flag_docs import tools
+from tests.support.processes import ROOT
 from tests.support.tools import command_of, run_tool
 
 TOOLS = [command for command in COMMANDS if command.classic]
@@ -141,11 +143,30 @@ def test_the_version_is_printed() -> None:
 
 
 def test_the_list_is_there_at_once() -> None:
-    """It needs nothing of the client, and so loads next to nothing."""
+    """It needs no command, and so loads none."""
     code = (
         "import sys; from nsqclient.cli.command_line import main; main([]);"
-        "print([m for m in ('argparse', 'asyncio', 'uvloop', 'rich', 'aiohttp') if m in sys.modules])"
+        "print([m for m in ('argparse', 'uvloop', 'rich', 'aiohttp', 'nsqclient.tools') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=TIMEOUT)
-    assert b"aiohttp" not in done.stdout.splitlines()[-1]
-    assert b"rich" not in done.stdout.splitlines()[-1]
+    assert done.stdout.splitlines()[-1] == b"[]"
+
+
+@pytest.mark.parametrize("command", TOOLS, ids=name_of)
+def test_a_tool_loads_nothing_that_it_may_not_need(command: Command) -> None:
+    """Starting it is quick: what costs much time comes when it is used."""
+    code = (
+        f"import sys; import {command.module};"
+        "print([m for m in ('rich', 'cramjam', 'OpenSSL', 're2', 'msgpack', 'jinja2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=TIMEOUT)
+    assert done.stdout == b"[]\n"
+
+
+def test_every_command_has_a_program_of_its_classic_name() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+    for command in TOOLS:
+        module, _, function = scripts[command.classic].partition(":")
+        assert module == f"{command.module.removesuffix('.tool')}.__main__"
+        assert callable(getattr(import_module(module), function))
+    assert scripts["nsq"] == "nsqclient.cli.command_line:program"

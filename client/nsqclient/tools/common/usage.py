@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from dataclasses import fields
 from inspect import get_annotations
+from textwrap import wrap
 from typing import Any
 
 from nsqcore.options import Flag, flags_of
 
 OWN, LAST = "Flags", "About the program"
 """The headings of a tool's own flags, and of those that all programs have."""
-VERSION = "  --version\n    \tprint the version and exit"
+VERSION = "  --version\n        print the version and exit"
+STATUSES = (
+    "Exit status: 0 done or told to end by a signal, 1 failed (the reason is on stderr), 2 not understood."
+)
+WIDTH = 110
+"""Columns."""
+INDENT = " " * 8
 
 
 def usage_of(about: str, options: type[Any], called: str) -> str:
@@ -25,8 +32,16 @@ def usage_of(about: str, options: type[Any], called: str) -> str:
     found.setdefault(LAST, [])
     for heading, flags in found.items():
         if flags or heading == LAST:
-            parts += ["", f"{heading}:", *(flag.usage() for flag in flags)]
-    return "\n".join([*parts, VERSION, ""])
+            parts += ["", f"{heading}:", *map(_lines, flags)]
+    return "\n".join([*parts, VERSION, "", STATUSES, ""])
+
+
+def _lines(flag: Flag) -> str:
+    """A flag and what it means, as Go prints it, but no wider than ``WIDTH``."""
+    head, _, text = flag.usage().partition("\n")
+    if len(flag.name) == 1:
+        head = head.replace("--", "-", 1)
+    return "\n".join([head, *wrap(text.strip(), WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)])
 
 
 def groups(options: type[Any]) -> dict[str, list[Flag]]:

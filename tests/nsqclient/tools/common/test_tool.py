@@ -40,7 +40,10 @@ def test_help_teaches_and_is_no_failure() -> None:
     ]
     assert "  --topic value" in lines
     assert lines.index("  --topic value") < lines.index("  --nsqd-tcp-address value")
-    assert "  --version" in lines[-2:]
+    assert lines[-4] == "  --version"
+    assert "  -n int" in lines
+    assert max(map(len, lines)) <= 110
+    assert lines[-1].startswith("Exit status: 0 done")
 
 
 def test_the_version_is_printed() -> None:
