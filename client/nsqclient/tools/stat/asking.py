@@ -29,7 +29,7 @@ class Asked(Generic[T]):
         self.answer: T | None = None
         """Of the last round; None when it gave none."""
         self.reason = ""
-        """Why it gave none."""
+        """Why it gave none; printable, whatever the daemon answered."""
         self._ask = ask
         self._news = news
         self._task: asyncio.Task[T] | None = None
@@ -53,7 +53,7 @@ class Asked(Generic[T]):
         try:
             self.answer = task.result()
         except NsqError as e:
-            self.reason = str(e)
+            self.reason = visible(str(e))
             self._slow = self._took > LONG_S
             if self._heard:
                 self._news(f"no answer ({self.reason}); what it has is left out until it answers")
@@ -87,3 +87,8 @@ async def ask_all(daemons: Iterable[Asked[T]]) -> None:
         await asyncio.wait(waited)
     for daemon in asked:
         daemon.collect()
+
+
+def visible(text: str) -> str:
+    """On one line, and without what would steer a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nsqclient.http.answers import ChannelStats, Stats
+from nsqcore.names import valid_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,13 @@ class Reading:
 
 
 def reading(node: str, at: float, stats: Stats, topic: str) -> Reading:
-    """The reading of an answer; without channels if this nsqd does not have the topic."""
+    """The reading of an answer; without channels if this nsqd does not have the topic.
+
+    A name that is no channel's is left out: it would come from no nsqd, and might steer the terminal.
+    """
     found = stats.topic(topic)
     channels = {} if found is None else {c.channel_name: c for c in found.channels}
-    return Reading(node, at, stats.start_time, channels)
+    return Reading(node, at, stats.start_time, {n: c for n, c in channels.items() if valid_name(n)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

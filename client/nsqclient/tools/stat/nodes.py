@@ -9,7 +9,7 @@ from typing import TypeVar
 from nsqclient.errors import ApiNotFound
 from nsqclient.http.lookupd import Lookupd
 from nsqclient.http.nsqd import Nsqd
-from nsqclient.tools.stat.asking import Asked, ask_all
+from nsqclient.tools.stat.asking import Asked, ask_all, visible
 from nsqclient.tools.stat.counts import Reading, reading
 
 T = TypeVar("T")
@@ -131,7 +131,7 @@ class Nodes:
             if e.code != "TOPIC_NOT_FOUND":
                 raise
             return ()
-        return [producer.http_address for producer in found.producers]
+        return [visible(producer.http_address) for producer in found.producers]
 
     async def _read(self, address: str) -> Reading:
         api = self._nsqd_apis.get(address)

@@ -146,6 +146,13 @@ def test_an_answer_without_the_topic_is_a_reading_without_channels() -> None:
     assert reading("a", 1.0, having, "t") == told(1.0, channel(), start_time=3)
 
 
+def test_names_that_no_channel_has_are_left_out() -> None:
+    channels = tuple(channel(name) for name in ("c", "\x1b[2J", "", "two words"))
+    topic = TopicStats(topic_name="t", channels=channels, depth=0, backend_depth=0, message_count=0)
+    stats = Stats(version="1.3.0", health="OK", start_time=3, topics=(topic,))
+    assert set(reading("a", 1.0, stats, "t").channels) == {"c"}
+
+
 counts = st.integers(min_value=0, max_value=10**12)
 polls = st.lists(
     st.dictionaries(st.sampled_from("abc"), st.tuples(counts, counts, st.integers(1, 3)), max_size=3),

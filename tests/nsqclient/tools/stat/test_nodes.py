@@ -6,6 +6,7 @@ import time
 import pytest
 
 from nsqclient.tools.stat.asking import LONG_S
+from nsqcore.errors import HttpError
 from tests.nsqclient.tools.stat.clusters import nobody, nodes_of, nsqd, running
 from tests.support.fake_cluster import FakeLookupd, FakeNsqd, channel, topic
 
@@ -161,3 +162,41 @@ async def test_without_a_channel_all_are_read() -> None:
     async with running(a), nodes_of(nsqds=[a.address], only="") as nodes:
         (reading,), _ = await nodes.poll()
         assert set(reading.channels) == {"x", "y"}
+
+
+async def test_nothing_that_a_daemon_answers_steers_the_terminal() -> None:
+    a, lookupd = nsqd(), FakeLookupd()
+    odd = nsqd()
+    odd.info = {"broadcast_address": "evil\x1b[2J\n"}
+    lookupd.nodes = [a, odd]
+    a.lies["/stats"] = HttpError(500, "\x1b[2Jno\nmore")
+    news: list[str] = []
+    async with running(a, odd, lookupd), nodes_of(lookupds=[lookupd.address], tell=news.append) as nodes:
+        await nodes.poll()
+        texts = [*news, nodes.trouble(), *nodes.missing]
+    assert len(news) == 2
+    assert all(text.isprintable() for text in texts)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"topics": 3}',
+        b"[" * 100_000,
+        b'{"version": 1e999}',
+        b"\xff\x00",
+        b"<html>",
+    ],
+    ids=lambda data: repr(data[:20]),
+)
+async def test_a_nsqd_that_answers_nonsense_is_left_out(hostile: bytes) -> None:
+    a, odd = nsqd(), nsqd()
+    odd.lies["/stats"] = hostile
+    async with running(a, odd), nodes_of(nsqds=[odd.address, a.address]) as nodes:
+        readings, _ = await nodes.poll()
+        assert [r.node for r in readings] == [a.address]
+        assert nodes.missing == [odd.address]
