@@ -228,7 +228,12 @@ class TopicFiles:
         self._segment = None
         again = self._open()
         self._write(again, b"".join(gone.lines))
-        self.sync()
+        try:
+            again.sync()
+        except Gone as e:
+            raise ArchiveFailed(
+                f"{self._where} {again.path}: files are deleted while they are written"
+            ) from e
 
     def _finish(self, path: Path, name: str) -> None:
         """Moves a complete file to the others, under a name that is free."""

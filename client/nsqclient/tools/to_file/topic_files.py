@@ -152,26 +152,27 @@ class TopicArchive:
         """Has the thread do it, and finishes what is safe then."""
         arrived, self._arrived = self._arrived, []
         self._pending += arrived
+        count = 0
         if what is not What.NOTHING:
             count, self._waiting = self._waiting, 0
             self._sync_by = float("inf")
-            if count:
-                log.info("%s syncing %d records to disk", self._where, count)
-        await asyncio.get_running_loop().run_in_executor(pool, self._work, arrived, what)
+        await asyncio.get_running_loop().run_in_executor(pool, self._work, arrived, what, count)
         if what is not What.NOTHING:
             pending, self._pending = self._pending, []
             for messages in pending:
                 MessageBatch(messages).settle()
                 self._archived(len(messages), sum(len(message.body) + 1 for message in messages))
 
-    def _work(self, arrived: list[Sequence[Message]], what: What) -> None:
-        """In the thread."""
+    def _work(self, arrived: list[Sequence[Message]], what: What, count: int) -> None:
+        """In the thread; ``count`` records are synced then."""
         files = self._files
         bodies = [message.body for message in chain(*arrived)]
         if bodies:
             files.write(bodies)
         if what is What.TICK:
             files.tick()
+        if count:
+            log.info("%s syncing %d records to disk", self._where, count)
         if what is What.CLOSE:
             files.close()
         elif what is not What.NOTHING:

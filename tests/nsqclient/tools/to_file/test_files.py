@@ -376,6 +376,21 @@ def test_what_was_not_synced_when_a_file_is_deleted_is_written_again_at_its_end(
     assert rig.contents() == {f"out/t-000001.{NAME}": b"x\n"}
 
 
+def test_files_that_are_deleted_again_and_again_are_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(tmp_path)
+
+    def delete(fd: int) -> None:
+        (rig.out / f"t.{NAME}").unlink()
+
+    monkeypatch.setattr(segment_module, "fdatasync", delete)
+    rig.files.write([b"x"])
+    with pytest.raises(ArchiveFailed, match="files are deleted while they are written"):
+        rig.files.sync()
+    rig.files.abandon()
+
+
 def test_a_file_that_was_moved_keeps_what_it_has_and_another_is_opened(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
