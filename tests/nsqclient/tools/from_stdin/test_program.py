@@ -106,6 +106,17 @@ def test_ten_records_at_a_rate_take_as_long_as_ten_periods(nsqd: DaemonProcess) 
     assert len(nsqds.take(nsqd, "rated", 20)) == 20
 
 
+def test_how_much_is_logged_can_be_told(nsqd: DaemonProcess) -> None:
+    args = ("--topic=logged", f"--nsqd-tcp-address={nsqd.tcp}", "--rate=1000")
+    assert "Throttling" in to_nsq(*args, stdin=b"x").err
+    assert to_nsq(*args, "--log-level=error", stdin=b"x") == (0, b"", "")
+
+
+def test_version() -> None:
+    ended = to_nsq("--version")
+    assert (ended.status, ended.out) == (0, b"to_nsq v1.3.0\n")
+
+
 def test_a_line_that_comes_alone_is_published_at_once(nsqd: DaemonProcess) -> None:
     with start_tool("to_nsq", "--topic=alone", f"--nsqd-tcp-address={nsqd.tcp}") as tool:
         for line in (b"first", b"second"):

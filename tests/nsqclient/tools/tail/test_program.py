@@ -157,6 +157,12 @@ def test_help_and_version() -> None:
     assert (ended.status, ended.out) == (0, b"nsq_tail v1.3.0\n")
 
 
+def test_how_much_is_logged_can_be_told(nsqd: DaemonProcess) -> None:
+    nsqds.publish(nsqd, "logged", b"x")
+    ended = tail(nsqd, "--topic=logged", "--channel=c", "-n", "1", "--log-level=error")
+    assert ended == (0, b"x\n", "")
+
+
 def test_it_finds_nsqds_by_nsqlookupd(tmp_path: Path) -> None:
     free = ("--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0")
     with (
