@@ -121,6 +121,25 @@ def pipe(name: str, d: Daemon, count: int, *flags: str) -> Row:
     return row
 
 
+def watch(name: str, d: Daemon, count: int, *flags: str) -> Row:
+    """nsq_tail with a backlog of so many messages, read by a program in a pipe."""
+    topic = f"watch{time.monotonic_ns()}"
+    d.topic(topic, "ch")
+    publish(d, topic, count)
+    argv = command("tail", f"--nsqd-tcp-address={d.tcp}", topic, "--channel=ch", "-n", str(count), *flags)
+    began = time.perf_counter()
+    with subprocess.Popen(["wc", "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        with reader.stdin:
+            process = subprocess.Popen(argv, stdout=reader.stdin)
+        row = measured(name, process, count, began, 0.0)
+        printed = int(reader.stdout.read())
+    if printed != count * (SIZE + 1):
+        raise SystemExit(f"bench: {name} printed {printed} bytes")
+    return row
+
+
 def once(count: int) -> Iterator[Row]:
     """Every row; nsqd begins anew for each tool."""
     with daemon(f"{sys.executable} -m nsqd", KEPT) as d:
@@ -130,6 +149,7 @@ def once(count: int) -> Iterator[Row]:
     rows = (
         (archive, "nsq_to_file: plain", ()),
         (archive, "nsq_to_file: gzip", ("--gzip",)),
+        (watch, "nsq_tail", ()),
         (pipe, "to_nsq", ()),
     )
     for run, name, flags in rows:

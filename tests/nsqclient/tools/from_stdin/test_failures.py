@@ -207,3 +207,10 @@ def _memory(pid: int) -> int:
 def test_nothing_is_told_but_errors_where_there_is_no_terminal(nsqd: DaemonProcess) -> None:
     ended = run_tool("to_nsq", "--topic=quiet", f"--nsqd-tcp-address={nsqd.tcp}", stdin=b"1\n2\n")
     assert ended == (0, b"", "")
+
+
+def test_a_terminal_shows_how_many_were_published(nsqd: DaemonProcess) -> None:
+    args = ("--topic=shown", f"--nsqd-tcp-address={nsqd.tcp}")
+    status, shown = nsqds.on_terminal("to_nsq", *args, stdin=b"x\n" * 3000, env={"TERM": "xterm"})
+    assert status == 0
+    assert b"3,000 records" in shown
