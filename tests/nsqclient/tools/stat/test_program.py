@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import signal
 import socket
+import struct
 import subprocess
 import termios
 import time
@@ -21,6 +23,7 @@ from tests.nsqclient.tools.stat.test_forms import HEADER
 from tests.support.history import post
 from tests.support.processes import DaemonProcess, spawn
 from tests.support.tools import CLEAN, command_of, run_tool, start_tool
+from tests.system.waiting import until
 
 WHICH = ("--topic=t", "--channel=c")
 QUICK = "--interval=50ms"
@@ -100,22 +103,26 @@ def test_signals_end_it_in_order(source: str, number: signal.Signals) -> None:
 
 def test_a_signal_ends_it_though_nobody_reads_its_output(source: str) -> None:
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    try:
-        while True:
-            os.write(writer, b"x" * 4096)
-    except BlockingIOError:
-        os.set_blocking(writer, True)
-    command = command_of("nsq_stat", [*WHICH, QUICK, source])
+    room = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    command = command_of("nsq_stat", [*WHICH, "--interval=5ms", source])
     with subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, env=CLEAN) as process:
         os.close(writer)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(1.5)
-        process.terminate()
-        assert process.wait(20) == 0
-        assert process.stderr is not None
-        assert process.stderr.read() == b""
-    os.close(reader)
+        try:
+            until(lambda: readable_bytes(reader) > room - len(ROW))
+            process.terminate()
+            assert process.wait(20) == 0
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+        finally:
+            process.kill()
+            os.close(reader)
+
+
+def readable_bytes(descriptor: int) -> int:
+    """How much of a pipe waits to be read."""
+    (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))
+    assert isinstance(count, int)
+    return count
 
 
 def test_a_reader_that_has_gone_ends_it_without_a_word(source: str) -> None:
