@@ -18,6 +18,7 @@ from tests.docs.page import Row, items, rows
 from tests.docs.proofs import names_of
 from tests.support.flag_docs import tools
 from tests.support.nsqd import Node
+from tests.support.tools import PACKAGES
 
 DEBUG = {f"{each.method} {each.path}" for each in debug_api.endpoints("/debug/pprof/")}
 MEMORY = {f"{each.method} {each.path}" for each in debug_api.memory_endpoints()}
@@ -53,9 +54,11 @@ def test_a_section_lists_what_there_is(section: str, there_are: set[str]) -> Non
 
 @pytest.mark.parametrize("name", tools())
 def test_the_flags_of_a_tool_are_listed(name: str) -> None:
-    listed = items(f"{name}: flags")
-    if listed:
-        assert sorted(listed) == sorted(inventory.flags_of_tool(tools()[name]))
+    assert sorted(items(f"{name}: flags")) == sorted(inventory.flags_of_tool(tools()[name]))
+
+
+def test_all_tools_are_there() -> None:
+    assert sorted(tools()) == sorted(PACKAGES)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from nsqcore.golang import go_reason
 from nsqcore.options import BadConfig, UsageError, flags_of
 from nsqcore.version import NSQ_VERSION
 
-DONE, FAILED, USAGE = 0, 1, 2
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """The exit statuses."""
 
 
@@ -85,6 +85,8 @@ def run_tool(tool: Tool, argv: Sequence[str], *, called: str = "") -> int:
         return run_until_done(lambda running: tool.work(options, running))
     except _Ended as e:
         return e.status
+    except KeyboardInterrupt:  # before the tool could hear it
+        return INTERRUPTED
     except BrokenPipeError:
         return _end_by_broken_pipe()
     except (Refused, ConfigError, NsqError, OSError) as e:
