@@ -66,8 +66,9 @@ async def _dial(node: str, options: ConnectionOptions, dial: Dial) -> Connection
         async with asyncio.timeout(to_seconds(options.dial_timeout)):
             await dial(node, lambda: connection, options)
     except TimeoutError:
-        connection.close()
-        raise ConnectError(node, "connecting took too long") from None
+        error = ConnectError(node, "connecting took too long")
+        connection.abort(error)  # uvloop takes nothing more of a connect that is cancelled as it comes about
+        raise error from None
     except OSError as e:
         # asyncio words a refused connection as its own call; the system's words say more
         words = os.strerror(e.errno) if isinstance(e, ConnectionError) and e.errno else e.strerror
@@ -75,7 +76,7 @@ async def _dial(node: str, options: ConnectionOptions, dial: Dial) -> Connection
     except ValueError as e:  # of a name that can't be one, which a nsqlookupd may well have told
         raise ConnectError(node, str(e)) from e
     except BaseException:
-        connection.close()
+        connection.abort(ConnectError(node, "closed by this side"))
         raise
     return connection
 

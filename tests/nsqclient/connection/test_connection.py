@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,28 @@ async def test_cancelling_leaves_nothing_open() -> None:
             await nsqd.links[0].gone.wait()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_a_connect_that_is_cancelled_as_it_comes_about_writes_nothing() -> None:
+    """uvloop closes its transport then, and refuses to write to it."""
+
+    class Closed(asyncio.Transport):
+        def write(self, data: object) -> None:
+            raise RuntimeError("the handler is closed")
+
+        def abort(self) -> None:
+            pass
+
+    async def dial(node: str, factory: Callable[[], asyncio.Protocol], options: object) -> None:
+        factory().connection_made(Closed())  # which sends the magic, when this turn of the loop ends
+        raise asyncio.CancelledError
+
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
+    with pytest.raises(asyncio.CancelledError):
+        await open_connection("h:1", OPTIONS, dial)
+    await asyncio.sleep(0)
+    assert faults == []
 
 
 async def test_a_nsqd_that_negotiates_nothing_is_fine() -> None:
