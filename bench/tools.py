@@ -86,6 +86,7 @@ def archive(name: str, d: Daemon, count: int, *flags: str) -> Row:
             f"--topic={topic}",
             f"--output-dir={folder}",
             "--max-in-flight=2500",
+            "--sync-interval=100ms",  # or the last messages, too few for a sync, would wait for 30 s
             *flags,
         )
         began = time.perf_counter()
