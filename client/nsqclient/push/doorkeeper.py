@@ -36,7 +36,7 @@ class _Quiet(logging.Logger):
             log.handle(record)
 
 
-quiet = _Quiet(log.name)
+quiet: logging.Logger = _Quiet(log.name)
 
 
 class Doorkeeper:

@@ -105,13 +105,13 @@ class Host:
     __slots__ = ("address", "again_at", "failing", "rest", "speed")
 
     def __init__(self, address: str) -> None:
-        self.address = address
-        self.failing = False
-        self.again_at = 0.0
+        self.address: str = address
+        self.failing: bool = False
+        self.again_at: float = 0.0
         """When it may be tried again while it is failing."""
-        self.rest = FIRST_REST
+        self.rest: float = FIRST_REST
         """How long it is left alone after that."""
-        self.speed = Speed()
+        self.speed: Speed = Speed()
 
     def usable(self, now: float) -> bool:
         """Whether it may get a message."""
@@ -176,7 +176,7 @@ class EpsilonGreedy(HostPool):
     def __init__(self, addresses: Sequence[str], now: Now, chance: Chance) -> None:
         super().__init__(addresses, now)
         self._chance = chance
-        self.epsilon = FIRST_EPSILON
+        self.epsilon: float = FIRST_EPSILON
         """The share of picks that explore, at present."""
 
     def pick(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -147,4 +147,4 @@ TOOL = Tool(
     work=work,
 )
 
-main = main_of(TOOL)
+main: Callable[[], int] = main_of(TOOL)

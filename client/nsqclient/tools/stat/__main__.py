@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from nsqclient.tools.common.tool import main_of
 from nsqclient.tools.stat.tool import TOOL
 
-main = main_of(TOOL)
+main: Callable[[], int] = main_of(TOOL)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -28,7 +28,7 @@ class Asked(Generic[T]):
         self.address = address
         self.answer: T | None = None
         """Of the last round; None when it gave none."""
-        self.reason = ""
+        self.reason: str = ""
         """Why it gave none; printable, whatever the daemon answered."""
         self._ask = ask
         self._news = news

@@ -60,7 +60,7 @@ class Screen:
         from nsqclient.tools.stat.table import LiveTable
 
         self._table = LiveTable(topic, Console(file=sys.stdout))
-        self.note = self._table.note
+        self.note: Callable[[str], None] = self._table.note
 
     async def begin(self) -> None:
         """Takes the place on the screen."""

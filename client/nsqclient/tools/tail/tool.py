@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from random import randrange
 
@@ -89,4 +90,4 @@ TOOL = Tool(
     words="topic",
 )
 
-main = main_of(TOOL)
+main: Callable[[], int] = main_of(TOOL)

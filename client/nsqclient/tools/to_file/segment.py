@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nsqclient.tools.to_file.folders import FILE_MODE, lock_alone, lock_shared, sync_folder_of
@@ -12,9 +12,9 @@ from nsqclient.tools.to_file.members import member
 LARGEST_MEMBER = 8 << 20
 """Bytes, uncompressed, after which a gzip member is ended without a sync."""
 
-fdatasync = getattr(os, "fdatasync", os.fsync)
+fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 """Syncs a file's bytes, and what is needed to find them."""
-write_some = os.write
+write_some: Callable[[int, bytes | memoryview], int] = os.write
 
 
 class Gone(Exception):

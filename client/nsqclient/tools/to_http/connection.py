@@ -40,13 +40,13 @@ class Connection(asyncio.Protocol):
     """A connection that is made, or being made."""
 
     def __init__(self) -> None:
-        self.usable = False
+        self.usable: bool = False
         """Whether a request may be sent."""
-        self.used = False
+        self.used: bool = False
         """Whether one was sent before."""
-        self.idle_since = 0.0
+        self.idle_since: float = 0.0
         """When its last answer came, on the loop's clock."""
-        self.lost = asyncio.get_running_loop().create_future()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it has ended."""
         self._transport: asyncio.Transport | None = None
         self._ended = False

@@ -35,11 +35,11 @@ class Addresses:
     """Sends messages to single addresses, and times it."""
 
     def __init__(self, makers: Sequence[Maker], send: Send, timings: Timings) -> None:
-        self.names = [maker.address for maker in makers]
+        self.names: list[str] = [maker.address for maker in makers]
         self._makers = {maker.address: maker for maker in makers}
         self._send = send
         self._timings = timings
-        self.now = time.perf_counter
+        self.now: Callable[[], float] = time.perf_counter
 
     async def send(self, address: str, message: Message) -> float:
         """How many seconds it took; raises TooLong, RequestFailed and NotSent."""

@@ -111,7 +111,7 @@ class Post:
 
     def __init__(self, address: str, fields: Fields) -> None:
         """Raises ValueError when the address is no URL."""
-        self.address = redacted(address)
+        self.address: str = redacted(address)
         self._url = parse_url(address)
         self._fields = fields
 
@@ -130,7 +130,7 @@ class Get:
 
     def __init__(self, address: str, fields: Fields) -> None:
         """Raises ValueError when the address is no such URL."""
-        self.address = redacted(address)
+        self.address: str = redacted(address)
         self._before, self._after = split_template(address)
         self._fields = fields
         mark = "message"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nsqclient.tools.common.tool import Tool, main_of
 from nsqclient.tools.to_nsq.options import Options, check
 from nsqclient.tools.to_nsq.work import PROGRAM, work
@@ -33,4 +35,4 @@ TOOL = Tool(
     work=work,
 )
 
-main = main_of(TOOL)
+main: Callable[[], int] = main_of(TOOL)
