@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import time
@@ -19,6 +20,9 @@ from nsqclient.tools.to_file.settings import Settings
 from nsqcore.durations import go_duration
 
 log = logging.getLogger(__name__)
+
+_NO_LOOK = (errno.EACCES, errno.EPERM, errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""How a system says that a file is not for us to read, or that it can't tell whether others write to it."""
 
 
 def local_time() -> datetime:
@@ -274,15 +278,34 @@ class TopicFiles:
         """Whether the file is whole now, and nobody's."""
         settings = self._settings
         try:
-            cut = repair(path, gzip=settings.gzip, marked_only=not settings.separate_work_dir)
+            done = repair(path, gzip=settings.gzip, marked_only=not settings.separate_work_dir)
         except FileNotFoundError:
             return False  # somebody was quicker
-        except PermissionError as e:
+        except OSError as e:
+            if e.errno not in _NO_LOOK:
+                raise
             log.warning("%s can't look into %s: %s", self._where, path, reason(e))
             return False
-        if cut:
-            log.warning("%s cut %d bytes of a torn record off the end of %s", self._where, cut, path)
-        return cut is not None
+        if done is None:
+            return False
+        if done.damaged:
+            log.warning(
+                "%s %s is damaged from byte %d on, and more records follow: leaving it as it is",
+                self._where,
+                path,
+                done.end,
+            )
+        elif done.kept is not None:
+            log.warning(
+                "%s cut %d bytes that are no whole record off the end of %s, and kept them in %s",
+                self._where,
+                done.cut,
+                path,
+                done.kept,
+            )
+        elif done.cut:
+            log.warning("%s cut %d bytes of a torn record off the end of %s", self._where, done.cut, path)
+        return not done.damaged
 
     @contextmanager
     def _failing(self, what: str, path: Path) -> Iterator[None]:

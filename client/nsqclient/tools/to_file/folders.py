@@ -9,7 +9,7 @@ import signal
 import time
 from pathlib import Path
 
-from nsqclient.tools.to_file.copies import copy_without_overwriting
+from nsqclient.tools.to_file.copies import copy_without_overwriting, is_copy
 
 FOLDER_MODE = 0o770
 """Less umask."""
@@ -52,20 +52,25 @@ def move(source: Path, target: Path) -> None:
     """Gives a file another name; raises FileExistsError where there is one.
 
     A crash in the middle leaves both names: calling it again then ends it. On another file system, and where there
-    are no links, it is a copy that gets the name, and after such a crash there are two.
+    are no links, it is a copy that gets the name.
     """
     make_folder_of(target)
     try:
-        target.hardlink_to(source)
+        _name_too(source, target)
     except FileExistsError:
-        if not source.samefile(target):
+        if not source.samefile(target) and not is_copy(source, target):
             raise
+    sync_folder_of(target)
+    source.unlink()
+
+
+def _name_too(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
     except OSError as e:
         if e.errno not in _NO_LINKS:
             raise
         copy_without_overwriting(source, target)
-    sync_folder_of(target)
-    source.unlink()
 
 
 def lock_shared(fd: int) -> None:
@@ -86,12 +91,41 @@ def lock_shared(fd: int) -> None:
 
 
 def lock_alone(fd: int) -> bool:
-    """Whether no process that locks its files has this one open; then none will before ``fd`` is closed."""
+    """Whether no process that locks its files has this one open; then none will before ``fd`` is closed.
+
+    Raises OSError where a file system has no locks, or (as NFS does) none for what is open for reading only.
+    """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
+
+
+def open_alone(path: Path) -> int | None:
+    """Opens a regular file that no process writes to, so that none of ours will before it is closed; None if one does.
+
+    Raises OSError where that can't be told, too.
+    """
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    fd = os.open(path, flags | os.O_RDONLY)
+    try:
+        try:
+            alone = lock_alone(fd) and not is_written(fd)
+        except OSError as e:
+            if e.errno != errno.EBADF:
+                raise
+            os.close(fd)
+            fd = -1  # in case there is no other
+            fd = os.open(path, flags | os.O_RDWR)
+            alone = lock_alone(fd)
+        if alone:
+            found, fd = fd, -1
+            return found
+        return None
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def is_written(fd: int) -> bool:

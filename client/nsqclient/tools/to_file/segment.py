@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from nsqclient.tools.to_file.folders import FILE_MODE, lock_alone, lock_shared, sync_folder_of
+from nsqclient.tools.to_file.folders import FILE_MODE, LOCK_PAUSE, lock_alone, lock_shared, sync_folder_of
 from nsqclient.tools.to_file.members import member
 
 LARGEST_MEMBER = 8 << 20
@@ -35,8 +36,7 @@ class Segment:
     def __init__(self, path: Path, *, exclusive: bool, gzip_level: int) -> None:
         """Opens the file; ``exclusive`` raises FileExistsError where there is one. Level 0 means no gzip."""
         self.path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(path, flags | os.O_EXCL if exclusive else flags, FILE_MODE)
+        self._fd = _open(path, os.O_EXCL if exclusive else 0)
         lock_shared(self._fd)
         self._level = gzip_level
         self._on_disk = os.fstat(self._fd).st_size
@@ -51,6 +51,8 @@ class Segment:
         self._named = False
         """Whether its name was synced."""
         self._empty = self._on_disk == 0
+        self._torn: bool = not gzip_level and _ends_torn(self._fd)
+        """Whether a record that nobody could repair is at the end; ours then begin behind a newline."""
 
     def write(self, lines: bytes) -> None:
         """Adds whole records, each with its newline; gzip has them in the file when it is synced."""
@@ -120,6 +122,8 @@ class Segment:
 
     def _append(self, data: bytes) -> None:
         """Writes all of it, or leaves the file as it was."""
+        if self._torn:
+            data = b"\n" + data
         view, size = memoryview(data), len(data)
         done = 0
         try:
@@ -129,12 +133,38 @@ class Segment:
             self._cut(done)
             raise
         self._on_disk += size
-        self._empty = False
+        self._empty = self._torn = False
 
     def _cut(self, written: int) -> None:
         """Takes back a part of a record, unless another process may have written behind it."""
-        if written and lock_alone(self._fd):
+        if written and self._is_alone():
             os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+
+    def _is_alone(self) -> bool:
+        try:
+            return lock_alone(self._fd)
+        except OSError:
+            return False
+
+
+def _open(path: Path, how: int) -> int:
+    flags = os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | how
+    try:
+        return os.open(path, flags | os.O_RDWR, FILE_MODE)  # NFS locks only what is open for both
+    except PermissionError:
+        return os.open(path, flags | os.O_WRONLY, FILE_MODE)
+
+
+def _ends_torn(fd: int) -> bool:
+    """Whether a file ends without a newline, and not because a process is about to write it."""
+    size = os.fstat(fd).st_size
+    try:
+        if not size or os.pread(fd, 1, size - 1) == b"\n":
+            return False
+        time.sleep(LOCK_PAUSE)
+        return os.fstat(fd).st_size == size
+    except OSError:
+        return False  # it is open for writing only, or no file that could be read
 
 
 def lines_of(bodies: Sequence[bytes]) -> bytes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gzip
 import logging
 import os
@@ -340,6 +341,90 @@ def test_torn_files_are_repaired_where_they_lie_without_a_work_folder(tmp_path: 
     assert contents[f"out/t-000000.{NAME}.gz"] == whole
     assert gzip.decompress(contents[f"out/t-000001.{NAME}.gz"]) == b""
     assert contents[f"out/t-000002.{NAME}.gz"] == gzip.compress(b"theirs")[:-3]
+
+
+def test_a_damaged_file_is_left_as_it_is_and_others_are_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(tmp_path, separate=True, gzip=True)
+    rig.work.mkdir()
+    left, whole = rig.work / f"t-000000.{NAME}.gz", member(b"one\n", 6)
+    left.write_bytes(whole + b"?" + whole)
+    rig.files.recover()
+    assert lines(caplog) == [
+        f"WARNING [t/c] {left} is damaged from byte {len(whole)} on, and more records follow: leaving it as it is"
+    ]
+    rig.files.write([b"two"])
+    rig.files.close()
+    contents = rig.contents()
+    assert contents.pop(f"work/t-000000.{NAME}.gz") == whole + b"?" + whole
+    assert {name: gzip.decompress(data) for name, data in contents.items()} == {
+        f"out/t-000001.{NAME}.gz": b"two\n"
+    }
+
+
+def test_what_is_cut_off_a_file_and_may_have_been_good_is_kept_where_it_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(tmp_path, separate=True, gzip=True)
+    rig.work.mkdir()
+    left, whole = rig.work / f"t-000000.{NAME}.gz", member(b"one\n", 6)
+    left.write_bytes(whole + b"junk")
+    rig.files.recover()
+    assert rig.contents() == {f"out/t-000000.{NAME}.gz": whole, f"work/t-000000.{NAME}.gz.torn": b"junk"}
+    assert lines(caplog)[0] == (
+        f"WARNING [t/c] cut 4 bytes that are no whole record off the end of {left}, and kept them in {left}.torn"
+    )
+
+
+def test_a_copy_whose_source_a_crash_has_spared_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_disk(path: Path, target: Path) -> None:
+        number = errno.EEXIST if os.path.lexists(path) else errno.EXDEV
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "hardlink_to", other_disk)
+    rig = Rig(tmp_path, separate=True)
+    rig.files.write([b"one"])
+    with monkeypatch.context() as crash:
+        crash.setattr(Path, "unlink", refuse)
+        with pytest.raises(ArchiveFailed):
+            rig.files.close()
+    assert rig.contents() == {f"out/t-000000.{NAME}": b"one\n", f"work/t-000000.{NAME}": b"one\n"}
+    rig.make().recover()
+    assert rig.contents() == {f"out/t-000000.{NAME}": b"one\n"}
+
+
+def test_a_file_that_is_only_like_another_is_no_copy_of_it(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, separate=True)
+    for folder in (rig.work, rig.out):
+        folder.mkdir()
+        path = folder / f"t-000000.{NAME}"
+        path.write_bytes(b"one\n")
+        os.utime(path, (1000, 1000))  # as precise as some file systems are
+    rig.files.recover()
+    assert rig.contents() == {f"out/t-000000.{NAME}": b"one\n", f"out/t-000001.{NAME}": b"one\n"}
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_without_locks_no_file_is_touched_and_no_record_joined_to_a_torn_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    def no_locks(fd: int, how: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    rig = Rig(tmp_path)
+    rig.out.mkdir()
+    path = rig.out / f"t.{NAME}"
+    path.write_bytes(b"one\ntorn")
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    rig.files.recover()
+    assert lines(caplog) == [f"WARNING [t/c] can't look into {path}: {os.strerror(number).lower()}"]
+    rig.files.write([b"two"])
+    rig.files.write([b"three"])
+    rig.files.close()
+    assert path.read_bytes() == b"one\ntorn\ntwo\nthree\n"
 
 
 def test_an_empty_file_left_behind_is_removed_where_none_are_wanted(tmp_path: Path) -> None:
