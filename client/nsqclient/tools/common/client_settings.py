@@ -132,6 +132,14 @@ class ClientSettings:
         )
         return Failures(attempts=given.get("max_attempts", 0), requeue=requeue)
 
+    @property
+    def limits_retries(self) -> bool:
+        """Whether it is said when a message that failed comes again, or how often."""
+        return bool(
+            self._given.get("max_attempts")
+            or {"default_requeue_delay", "max_requeue_delay"} & self._given.keys()
+        )
+
     def reconnect(self) -> FullJitter:
         """The pauses between attempts to connect to one nsqd."""
         longest = self._given.get("lookupd_poll_interval")

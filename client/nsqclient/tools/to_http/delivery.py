@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from nsqclient.consumer.message import Message, message_facts
 from nsqclient.errors import Retry
 from nsqclient.pauses import Chance
+from nsqclient.tools.common.outage import Outage
 from nsqclient.tools.common.picking import Picker
 from nsqclient.tools.common.timings import Timings
 from nsqclient.tools.to_http.connection import Answer, RequestFailed
@@ -59,9 +60,11 @@ class Addresses:
 class OneOf:
     """Each message goes to one address."""
 
-    def __init__(self, addresses: Addresses, picker: Picker) -> None:
+    def __init__(self, addresses: Addresses, picker: Picker, outage: Outage | None = None) -> None:
+        """``outage`` says when messages come again that no answer came for; without it the consumer does."""
         self._addresses = addresses
         self._picker = picker
+        self._outage = outage
 
     async def __call__(self, message: Message) -> None:
         """Raises Retry when it is not sent."""
@@ -70,18 +73,27 @@ class OneOf:
             seconds = await self._addresses.send(address, message)
         except (RequestFailed, NotSent) as e:
             self._picker.failed(address)
-            raise _failed(message, f"{address}: {e}") from None
+            outage = self._outage if isinstance(e, RequestFailed) else None
+            raise _failed(message, f"{address}: {e}", outage) from None
         except TooLong as e:
             raise _failed(message, str(e)) from None
         self._picker.succeeded(address, seconds)
+        if self._outage is not None:
+            self._outage.over()
 
 
 class AllOf:
     """Each message goes to every address; when it comes again, only to those that have not got it."""
 
-    def __init__(self, addresses: Addresses, remembered: int = REMEMBERED) -> None:
-        """Of so many messages that failed in part it is ``remembered`` who has them; the oldest are forgotten."""
+    def __init__(
+        self, addresses: Addresses, remembered: int = REMEMBERED, outage: Outage | None = None
+    ) -> None:
+        """Of so many messages that failed in part it is ``remembered`` who has them; the oldest are forgotten.
+
+        ``outage`` is as for :class:`OneOf`.
+        """
         self._addresses = addresses
+        self._outage = outage
         self._most = remembered
         self._have: OrderedDict[tuple[str, bytes], set[str]] = OrderedDict()
 
@@ -95,17 +107,21 @@ class AllOf:
         finally:
             if 0 < len(have) < len(self._addresses.names):
                 self._remember(key, have)
-        failures = [error for error in errors if error]
+        failures = [(address, error) for address, error in zip(missing, errors, strict=True) if error]
         if failures:
-            raise _failed(message, "; ".join(failures))
+            unanswered = all(isinstance(error, RequestFailed) for _, error in failures)
+            why = "; ".join(f"{address}: {error}" for address, error in failures)
+            raise _failed(message, why, self._outage if unanswered else None)
+        if self._outage is not None:
+            self._outage.over()
 
-    async def _send(self, address: str, message: Message, have: set[str]) -> str:
+    async def _send(self, address: str, message: Message, have: set[str]) -> Exception | None:
         try:
             await self._addresses.send(address, message)
         except (RequestFailed, NotSent, TooLong) as e:
-            return f"{address}: {e}"
+            return e
         have.add(address)
-        return ""
+        return None
 
     def _remember(self, key: tuple[str, bytes], have: set[str]) -> None:
         self._have[key] = have
@@ -133,7 +149,7 @@ class Delivery:
         self._sent(1, len(message.body))
 
 
-def _failed(message: Message, why: str) -> Retry:
+def _failed(message: Message, why: str, outage: Outage | None = None) -> Retry:
     log.error(
         "message %s of %d bytes was not sent at attempt %d - %s",
         message.id,
@@ -142,4 +158,4 @@ def _failed(message: Message, why: str) -> Retry:
         why,
         extra=message_facts(message),
     )
-    return Retry(why)
+    return Retry(why, after=None if outage is None else outage.delay(message.attempts))

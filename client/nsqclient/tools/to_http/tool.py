@@ -10,6 +10,7 @@ from nsqclient.consumer.options import Leases
 from nsqclient.limits import Limits
 from nsqclient.tools.common.failing import GivingUp, giving_up
 from nsqclient.tools.common.lines import complain, say
+from nsqclient.tools.common.outage import outage_of
 from nsqclient.tools.common.picking import ALL, picker
 from nsqclient.tools.common.running import Running
 from nsqclient.tools.common.sources import consumer_for, failures_of, producer_to, receiving
@@ -60,11 +61,12 @@ async def work(options: Options, running: Running) -> int:
         request_timeout=request_timeout,
     )
     addresses = Addresses(targets, client.send, timings)
+    outage = outage_of(options)
     if options.mode == ALL:
-        send: AllOf | OneOf = AllOf(addresses)
+        send: AllOf | OneOf = AllOf(addresses, outage=outage)
     else:
         send = OneOf(
-            addresses, picker(options.mode, addresses.names, now=addresses.now, chance=random.random)
+            addresses, picker(options.mode, addresses.names, now=addresses.now, chance=random.random), outage
         )
     letters = GivingUp(
         options.dead_letter_topic, partial(producer_to, options, program=PROGRAM, limits=LIMITS)

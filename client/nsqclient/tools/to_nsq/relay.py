@@ -9,8 +9,9 @@ from time import perf_counter
 
 from nsqclient.consumer.batches import MessageBatch
 from nsqclient.consumer.message import Message, message_facts
-from nsqclient.errors import ConnectError, DeadLetter
+from nsqclient.errors import ConnectError, DeadLetter, NsqError, PublishRejected, Retry
 from nsqclient.tools.common.lines import PLAIN
+from nsqclient.tools.common.outage import Outage
 from nsqclient.tools.common.picking import Picker
 from nsqclient.tools.to_nsq.confirmed import Confirmed
 from nsqclient.tools.to_nsq.destinations import Destination, Failures, Load, is_hopeless, is_movable
@@ -42,13 +43,15 @@ class Relay:
         tally: Tally,
         *,
         letters: bool,
+        outage: Outage | None = None,
         timed: Callable[[str, int, float], None] = lambda address, count, seconds: None,
         relayed: Callable[[int, int], None] = lambda count, size: None,
     ) -> None:
         """``topic`` is where messages go; without ``picker`` to all destinations.
 
-        ``letters`` tells whether there is a topic for messages that can't be passed on. ``timed`` is told how many
-        messages a destination has confirmed, and in how many seconds; ``relayed`` how many are done, and their bytes.
+        ``letters`` tells whether there is a topic for messages that can't be passed on. ``outage`` says when those
+        come again that nobody took; without it the consumer does. ``timed`` is told how many messages a destination
+        has confirmed, and in how many seconds; ``relayed`` how many are done, and their bytes.
         """
         self._topic = topic
         self._destinations = destinations
@@ -56,6 +59,7 @@ class Relay:
         self._filter = filter
         self._tally = tally
         self._letters = letters
+        self._outage = outage
         self._timed = timed
         self._relayed = relayed
         self._confirmed = Confirmed()
@@ -76,11 +80,18 @@ class Relay:
         if len(failures) < len(load):
             sizes = [len(body) for message, body in load if message not in failures]
             self._relayed(len(sizes), sum(sizes))
+            if self._outage is not None:
+                self._outage.over()
         for message, error in failures.items():
-            if self._letters and is_hopeless(error):
-                message.settle(DeadLetter(str(error)))
-            else:
-                message.settle(error)
+            message.settle(self._verdict(message, error))
+
+    def _verdict(self, message: Message, error: NsqError) -> Exception:
+        """What is to become of it, as it failed with ``error``."""
+        if self._letters and is_hopeless(error):
+            return DeadLetter(str(error))
+        if self._outage is None or isinstance(error, PublishRejected):
+            return error
+        return Retry(str(error), after=self._outage.delay(message.attempts))
 
     def _load(self, batch: MessageBatch) -> Load:
         """What passes the filter, and what of it."""

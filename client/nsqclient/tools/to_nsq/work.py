@@ -17,6 +17,7 @@ from nsqclient.tools.common.client_settings import ClientSettings
 from nsqclient.tools.common.destinations import producer_for
 from nsqclient.tools.common.failing import GivingUp, giving_up
 from nsqclient.tools.common.lines import say
+from nsqclient.tools.common.outage import outage_of
 from nsqclient.tools.common.picking import ALL, picker
 from nsqclient.tools.common.running import Running
 from nsqclient.tools.common.sources import consumer_for, producer_to, receiving
@@ -103,6 +104,7 @@ def _relay(
         JsonFilter(options.require_json_field, options.require_json_value, options.whitelist_json_field),
         tally,
         letters=bool(options.dead_letter_topic),
+        outage=outage_of(options),
         timed=timed,
         relayed=running.progress.add,
     )

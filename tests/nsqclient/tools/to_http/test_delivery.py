@@ -9,6 +9,7 @@ import pytest
 
 from nsqclient import Retry
 from nsqclient.consumer.message import Message
+from nsqclient.tools.common.outage import SHORTEST, Outage
 from nsqclient.tools.common.picking import HostPool, RoundRobin
 from nsqclient.tools.common.timings import Timings
 from nsqclient.tools.to_http.connection import Answer, RequestFailed
@@ -95,6 +96,43 @@ async def test_a_host_that_fails_is_left_alone_but_not_for_a_message_that_fits_n
     await one_of(message())
     await one_of(message())
     assert set(endpoints.asked[6:]) == {"a", "c"}
+
+
+async def test_a_message_that_nobody_answers_comes_again_soon_and_one_that_is_refused_does_not() -> None:
+    endpoints = Endpoints("http://a/", "http://b/")
+    outage = Outage(lambda: 0.0)
+    for send in (
+        OneOf(endpoints.addresses, RoundRobin(["http://a/"]), outage),
+        AllOf(endpoints.addresses, outage=outage),
+    ):
+        endpoints.answers |= {"a": "connection refused", "b": 200}
+        with pytest.raises(Retry) as unanswered:
+            await send(message())
+        assert unanswered.value.after == SHORTEST
+        endpoints.answers |= {"a": 500, "b": "connection refused"}
+        with pytest.raises(Retry) as refused:
+            await send(message(2))
+        assert refused.value.after is None
+
+
+@pytest.mark.parametrize("mode", ["one", "all"])
+async def test_an_outage_is_over_when_a_message_is_sent(mode: str) -> None:
+    endpoints = Endpoints("http://a/")
+    times = iter([0.0, 40.0, 1000.0])
+    outage = Outage(lambda: next(times))
+    send = (
+        AllOf(endpoints.addresses, outage=outage)
+        if mode == "all"
+        else OneOf(endpoints.addresses, RoundRobin(["http://a/"]), outage)
+    )
+    delays: list[object] = []
+    answers: list[int | str] = ["connection lost", "connection lost", 200, "connection lost"]
+    for endpoints.answers["a"] in answers:
+        try:
+            await send(message())
+        except Retry as e:
+            delays.append(e.after)
+    assert delays == [1.0, 40.0, 1.0]
 
 
 async def test_only_what_was_sent_is_timed() -> None:

@@ -14,6 +14,7 @@ from nsqclient.limits import Limits
 from nsqclient.producer.options import RetryPolicy
 from nsqclient.producer.producer import Producer
 from nsqclient.tools.common.failing import GivingUp, giving_up
+from nsqclient.tools.common.outage import Outage
 from nsqclient.tools.common.picking import picker
 from nsqclient.tools.to_nsq.confirmed import Confirmed
 from nsqclient.tools.to_nsq.destinations import MPUB_BYTES, Destination, Load, is_hopeless, parts
@@ -57,6 +58,7 @@ async def relaying(
     letters: str = "",
     attempts: int = 0,
     backoff: Backoff | None = None,
+    outage: Outage | None = None,
 ) -> AsyncIterator[Run]:
     """A relay from ``source`` to the nsqds at these addresses; messages that fail come back after 10 ms."""
     async with AsyncExitStack() as stack:
@@ -74,6 +76,7 @@ async def relaying(
             JsonFilter(*json),
             tally,
             letters=bool(letters),
+            outage=outage,
             timed=lambda address, count, seconds: stored.append((address, count)),
         )
         failures = Failures(attempts=attempts, requeue=LinearRequeue(step=0.01))
@@ -161,6 +164,43 @@ async def test_messages_for_a_destination_that_is_down_are_requeued_at_once(
                 count += 1
                 await run.settled(count)
         assert run.answers[-1].startswith("FIN")
+
+
+async def test_messages_that_nobody_takes_come_again_after_as_long_as_that_has_lasted() -> None:
+    clock = [100.0]
+    async with (
+        FakeNsqd() as source,
+        FakeNsqd() as there,
+        relaying(source, there.address, outage=Outage(lambda: clock[0])) as run,
+    ):
+        await there.stop()
+        count = 0
+        for clock[0], delay in [(100.0, 1000), (110.0, 10_000), (1000.0, 90_000)]:
+            count += 1
+            (message_id,) = send(source, b"one")
+            await run.settled(count)
+            assert run.answers[-1] == f"REQ {message_id} {delay}"
+        await there.start()
+        while run.answers[-1].startswith("REQ"):
+            count += 1
+            send(source, b"one")
+            await run.settled(count)
+        there.script("PUB", drop)  # another outage begins
+        (message_id,) = send(source, b"two")
+        await run.settled(count + 1)
+        assert run.answers[-1] == f"REQ {message_id} 1000"
+
+
+async def test_a_message_that_a_destination_refuses_waits_as_the_consumer_says() -> None:
+    async with (
+        FakeNsqd() as source,
+        FakeNsqd() as there,
+        relaying(source, there.address, outage=Outage()) as run,
+    ):
+        there.script("PUB", refuse("E_BAD_TOPIC no"))
+        (message_id,) = send(source, b"one", attempts=3)
+        await run.settled(1)
+        assert run.answers == [f"REQ {message_id} 30"]
 
 
 @pytest.mark.parametrize("mode", ["round-robin", "hostpool", "epsilon-greedy"])
