@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from nsqclient.cli.receiving import as_json, interrupts, json_line, readable, write
+from nsqclient.cli.receiving import interrupts, write
 from nsqclient.cli.where import where
 from nsqclient.connection.endpoint import Endpoint
 from nsqclient.consumer.consumer import Consumer
@@ -15,6 +15,7 @@ from nsqclient.consumer.failures import Failures
 from nsqclient.consumer.message import Message
 from nsqclient.errors import Closed, ConfigError
 from nsqclient.producer.producer import Producer
+from nsqclient.tools.common.showing import as_json, readable
 
 NEEDS_TARGET = True
 MAX_IN_FLIGHT = 2500
@@ -81,7 +82,10 @@ async def list_letters(args: argparse.Namespace) -> int:
     consumer = _consumer(args, where(args), min(args.count or MAX_IN_FLIGHT, MAX_IN_FLIGHT))
     async with consumer:
         async for letter in _letters(consumer, args, limit=MAX_IN_FLIGHT):
-            await write(json_line(as_json(letter)) if args.json else f"{_line(letter)}\n".encode())
+            line = (
+                as_json(letter, letter.headers, letter.body) if args.json else f"{_line(letter)}\n".encode()
+            )
+            await write(line)
     return 0  # what was not answered has gone back as the consumer ended
 
 

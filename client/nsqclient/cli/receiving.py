@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from nsqclient.consumer.message import Message
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -39,31 +35,3 @@ async def write(data: bytes) -> None:
 def _write(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
-
-
-def as_json(message: Message) -> dict[str, object]:
-    """What ``--json`` prints of a message; a body that is no text in UTF-8 is told in base64."""
-    facts: dict[str, object] = {
-        "id": message.id,
-        "timestamp": message.timestamp.isoformat(),
-        "attempts": message.attempts,
-        "node": message.node,
-    }
-    if message.headers:
-        facts["headers"] = dict(message.headers)
-    try:
-        facts["body"] = message.body.decode()
-    except UnicodeDecodeError:
-        facts["body_base64"] = b64encode(message.body).decode()
-    return facts
-
-
-def json_line(facts: dict[str, object]) -> bytes:
-    """One line of JSON."""
-    return json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def readable(body: bytes) -> str:
-    """A body on one line, for people: what would move the cursor or is no text is escaped."""
-    text = body.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -54,6 +54,7 @@ async def test_letters_are_listed_and_stay(nsqd: DaemonProcess) -> None:
         assert "| one\\x1b" in "".join(lines)
     one = await dlq(nsqd, "list", "listed.dead", "--json", "-n", "1")
     [told] = map(json.loads, one.stdout.splitlines())
+    assert told["topic"] == "listed.dead"
     assert told["headers"]["nsq-topic"] == "listed"
     assert told["body"] in ("one\x1b", "two")
 

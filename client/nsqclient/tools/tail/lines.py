@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 
 from nsqclient.consumer.message import Message
 from nsqclient.content.envelope import NO_HEADERS, unwrap
 from nsqclient.errors import EnvelopeError
+from nsqclient.tools.common.showing import as_json, readable
 
 Form = Callable[[Message], bytes]
 """What is printed of a message, with the end of its line."""
@@ -27,23 +26,9 @@ def with_topic(message: Message) -> bytes:
     return b"%b | %b\n" % (message.topic.encode(), message.body)
 
 
-def as_json(message: Message) -> bytes:
-    """An object with all there is to know; a body that is no text in UTF-8 is told in base64."""
-    headers, body = opened(message.body)
-    facts: dict[str, object] = {
-        "id": message.id,
-        "timestamp": message.timestamp.isoformat(),
-        "attempts": message.attempts,
-        "node": message.node,
-        "topic": message.topic,
-    }
-    if headers:
-        facts["headers"] = dict(headers)
-    try:
-        facts["body"] = body.decode()
-    except UnicodeDecodeError:
-        facts["body_base64"] = b64encode(body).decode()
-    return json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+def as_object(message: Message) -> bytes:
+    """An object of JSON with all there is to know, headers and payload apart."""
+    return as_json(message, *opened(message.body))
 
 
 def for_people(topics: Sequence[str], *, print_topic: bool, colour: bool) -> Form:
@@ -68,11 +53,3 @@ def opened(body: bytes) -> tuple[Mapping[str, str], bytes]:
         return unwrap(body)
     except EnvelopeError:
         return NO_HEADERS, body
-
-
-def readable(body: bytes) -> str:
-    """A body on one line, for people: what would move the cursor or is no text is escaped."""
-    text = body.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

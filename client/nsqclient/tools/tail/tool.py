@@ -15,7 +15,7 @@ from nsqclient.tools.common.lines import say
 from nsqclient.tools.common.running import Running
 from nsqclient.tools.common.sources import consumer_for, receiving
 from nsqclient.tools.common.tool import DONE, Tool, main_of
-from nsqclient.tools.tail.lines import Form, as_json, for_people, plain, with_topic
+from nsqclient.tools.tail.lines import Form, as_object, for_people, plain, with_topic
 from nsqclient.tools.tail.options import ABOUT, Options, check
 from nsqclient.tools.tail.output import Output
 from nsqclient.tools.tail.printing import Printing
@@ -72,7 +72,7 @@ async def work(options: Options, running: Running) -> int:
 def form_for(options: Options, topics: list[str]) -> Form:
     """How messages are printed, where stdout goes."""
     if options.json:
-        return as_json
+        return as_object
     if os.isatty(STDOUT):
         colour = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         return for_people(topics, print_topic=options.print_topic, colour=colour)

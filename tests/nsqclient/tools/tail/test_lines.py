@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nsqclient.consumer.message import Message
 from nsqclient.content.envelope import wrap
-from nsqclient.tools.tail.lines import as_json, for_people, plain, readable, with_topic
+from nsqclient.tools.common.showing import readable
+from nsqclient.tools.tail.lines import as_object, for_people, plain, with_topic
 
 WHEN = datetime(2025, 1, 31, 12, 0, 0, 7, tzinfo=UTC)
 
@@ -31,7 +32,7 @@ def test_a_program_gets_the_bytes_and_a_topic_where_it_wants_one() -> None:
 
 
 def test_an_object_tells_headers_and_the_body_of_an_envelope() -> None:
-    facts = json.loads(as_json(message(wrap({"a": "b"}, b"payload"))))
+    facts = json.loads(as_object(message(wrap({"a": "b"}, b"payload"))))
     assert (facts["headers"], facts["body"]) == ({"a": "b"}, "payload")
     assert facts["timestamp"] == "2025-01-31T12:00:00.000007+00:00"
     assert list(facts) == ["id", "timestamp", "attempts", "node", "topic", "headers", "body"]
@@ -39,14 +40,14 @@ def test_an_object_tells_headers_and_the_body_of_an_envelope() -> None:
 
 def test_a_broken_envelope_is_a_body_like_any_other() -> None:
     broken = wrap({"a": "b"}, b"")[:-3]
-    facts = json.loads(as_json(message(broken)))
+    facts = json.loads(as_object(message(broken)))
     assert "headers" not in facts
     assert "body_base64" in facts
 
 
 @given(st.binary())
 def test_whatever_is_in_a_body_an_object_is_one_line(body: bytes) -> None:
-    line = as_json(message(body))
+    line = as_object(message(body))
     assert line.count(b"\n") == 1
     assert {"body", "body_base64"} & set(json.loads(line))
 
