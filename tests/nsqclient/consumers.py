@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import fields
 from typing import Any
 
@@ -22,3 +23,10 @@ def make(target: Target, **settings: Any) -> Consumer:
         if chosen:
             settings[name] = group(**chosen)
     return Consumer("t", "c", target, **{"drain": 0, "max_in_flight": 1, **settings})
+
+
+async def ended(consumer: Consumer, *tasks: asyncio.Task[None]) -> None:
+    """Stops the consumer, and waits for the tasks that receive from it; raises what they do."""
+    consumer.stop()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*tasks)
