@@ -16,7 +16,7 @@ from nsqclient.blocking.portal import Portal
 from nsqclient.blocking.shell import Shell
 from nsqclient.durations import Seconds, to_seconds
 from nsqclient.errors import Backlogged
-from nsqclient.producer.producer import ProducerStats
+from nsqclient.producer.counts import ProducerStats
 
 log = logging.getLogger(__name__)
 

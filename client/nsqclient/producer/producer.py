@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Literal, Self
@@ -25,7 +24,7 @@ from nsqclient.errors import Backlogged, ConfigError
 from nsqclient.lifecycle import Lifecycle
 from nsqclient.pauses import Chance
 from nsqclient.producer.composing import Composer
-from nsqclient.producer.counts import Counts
+from nsqclient.producer.counts import ClosedSummary, Counts, ProducerStats
 from nsqclient.producer.delivery import Delivery, Receipt
 from nsqclient.producer.dispatch import Dispatch, NodeState, Settings
 from nsqclient.producer.options import Batch, RetryPolicy, Routing
@@ -38,40 +37,6 @@ CANCELLED_FLUSH = 1.0
 """Seconds that a producer which is left by an exception waits for what is pending."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ProducerStats:
-    """Counts of publishes since the producer was made, an MPUB being one; and what is pending now."""
-
-    stored: int
-    """Publishes that a nsqd has confirmed; one of ``publish_many`` is one."""
-    rejected: int
-    """Publishes that a nsqd refused."""
-    not_sent: int
-    """Publishes that certainly no nsqd has."""
-    unknown: int
-    """Publishes that may be stored or not."""
-    pending: int
-    """Publishes that have no outcome yet."""
-    pending_bytes: int
-    """Bytes of these."""
-    connections: int
-    """Nsqds that are connected."""
-    reports_dropped: int
-    """Reports that nobody read in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedSummary:
-    """What became of all publishes of a producer that is closed, an MPUB being one."""
-
-    delivered: int
-    """Stored."""
-    failed: int
-    """Certainly not stored."""
-    unknown: int
-    """Stored or not."""
 
 
 class Producer:

@@ -24,7 +24,7 @@ from nsqclient import (
     RetryPolicy,
 )
 from nsqclient.producer import producer as producer_module
-from nsqclient.producer.producer import ProducerStats
+from nsqclient.producer.counts import ProducerStats
 from tests.nsqclient.producers import QUICK, until
 from tests.support.fake_lookupd import FakeLookupd
 from tests.support.fake_nsqd import FakeNsqd, silence

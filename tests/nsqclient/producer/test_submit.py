@@ -20,7 +20,7 @@ from nsqclient import (
     Receipt,
     Report,
 )
-from nsqclient.producer.producer import ClosedSummary
+from nsqclient.producer.counts import ClosedSummary
 from nsqclient.producer.relay import Send
 from tests.nsqclient.producers import QUICK, start, until
 from tests.support.fake_nsqd import FakeNsqd, drop, refuse, silence
