@@ -187,6 +187,8 @@ class Connection(asyncio.Protocol):
         return await self._answer_to(event, lambda: self.send(command))
 
     async def _answer_to(self, event: Event, begin: Callable[[], None]) -> bytes:
+        if self.phase is Phase.DEAD:
+            raise self._error or ConnectError(self.node, "closed by nsqd")
         self.advance(event)
         self._answer = self._loop.create_future()
         if isinstance(self._decoder, FirstFrames):

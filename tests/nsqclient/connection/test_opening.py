@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,9 +23,11 @@ from nsqclient import (
     TlsFailed,
     TlsRefused,
 )
+from nsqclient.connection.connection import Connection
 from nsqclient.connection.first_frames import MOST, FirstFrames
 from nsqclient.connection.opening import open_connection
 from nsqclient.connection.state import Event
+from nsqclient.discovery.dialing import DialOptions, dial_directly
 from nsqcore.layers.deflate import Deflate
 from nsqcore.wire import commands
 from nsqcore.wire.frames import ERROR, HEARTBEAT, OK, RESPONSE, FrameError, encode_frame
@@ -98,6 +100,29 @@ async def test_a_secret_that_is_refused_is_not_repeated() -> None:
         assert isinstance(error, AuthRejected)
         assert "hush" not in str(error)
         assert "E_AUTH_ERROR" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "kind", "words"),
+    [(b"", ConnectError, "closed by nsqd"), (b"SSH-2.0-OpenSSH_9.6", NotNsqd, "frame size 1397966893")],
+)
+async def test_one_that_ends_or_talks_before_it_is_asked_anything_is_given_up(
+    greeting: bytes, kind: type[ConnectError], words: str
+) -> None:
+    def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        writer.close()
+
+    async def dial(node: str, factory: Callable[[], asyncio.Protocol], options: DialOptions) -> None:
+        connection = factory()
+        assert isinstance(connection, Connection)
+        await dial_directly(node, lambda: connection, options)
+        await connection.closed.wait()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        with pytest.raises(kind, match=words):
+            await open_connection(f"{host}:{port}", ConnectionOptions(), dial)
 
 
 async def test_permissions_lost_in_mid_connection_end_it_as_such() -> None:
