@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -23,10 +22,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.child import Child
+
 START_TIMEOUT_S = 30.0
 """Generous: how fast a daemon starts is tested where it is promised, not wherever one is needed."""
 
-STOP_TIMEOUT_S = 30.0
 ROOT = Path(__file__).parents[2]
 LISTENERS: Mapping[str, Sequence[str]] = {"nsqadmin": ("HTTP",)}
 """Which ``X: listening on`` lines mean that a program serves; TCP and HTTP for those not named here."""
@@ -34,17 +34,15 @@ LISTENERS: Mapping[str, Sequence[str]] = {"nsqadmin": ("HTTP",)}
 _LISTENING = re.compile(r": (\w+): listening on (\S+)\n")
 
 
-class DaemonProcess:
+class DaemonProcess(Child):
     """A daemon that runs. ``tcp`` and ``http`` are its real ``host:port`` addresses."""
 
     def __init__(
         self, program: str | Path, flags: Sequence[str], env: Mapping[str, str] | None, cwd: Path
     ) -> None:
-        self.name = str(program)
+        super().__init__(str(program))
         self.tcp = ""
         self.http = ""
-        self.status: int | None = None
-        """The exit status once it has ended; minus the signal's number when a signal ended it."""
         self._log: list[str] = []
         self._news = threading.Condition()
         self._ended = False
@@ -61,11 +59,6 @@ class DaemonProcess:
         )
         self._reader = threading.Thread(target=self._read, name=f"log of {self.name}", daemon=True)
         self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        """The process's id."""
-        return self._process.pid
 
     @property
     def log(self) -> str:
@@ -94,39 +87,14 @@ class DaemonProcess:
                     )
                 self._news.wait(left)
 
-    def signal(self, number: signal.Signals) -> None:
-        """Sends a signal, and doesn't wait for what comes of it."""
-        self._process.send_signal(number)
+    def told(self) -> str:
+        """Its log."""
+        return self.log
 
-    def poll(self) -> int | None:
-        """The exit status, or None while it runs; doesn't wait."""
-        return self._process.poll()
-
-    def wait(self, timeout: float = STOP_TIMEOUT_S) -> int:
-        """Waits until the process has ended and its log is complete; returns the exit status.
-
-        Raises AssertionError, after killing it, when it goes on.
-        """
-        try:
-            self.status = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(f"{self.name} went on for {timeout} s:\n{self.log}") from None
+    def _read_to_end(self) -> None:
         self._reader.join()
         if self._process.stderr is not None:
             self._process.stderr.close()
-        return self.status
-
-    def stop(self, timeout: float = STOP_TIMEOUT_S) -> int:
-        """Asks it to end (SIGTERM) and waits as :meth:`wait`; twice is fine."""
-        if self.status is None:
-            self.signal(signal.SIGTERM)
-        return self.wait(timeout)
-
-    def kill(self) -> None:
-        """Ends it as a crash would (SIGKILL)."""
-        self._process.kill()
-        self.wait()
 
     def _read(self) -> None:
         assert self._process.stderr is not None

@@ -16,7 +16,6 @@ reached; from a coroutine that must go on meanwhile use ``asyncio.to_thread``.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -26,8 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-TIMEOUT_S = 30.0
-"""Seconds for whatever is waited for; generous, as machines may be slow."""
+from tests.support.child import TIMEOUT_S, Child
+
 PACKAGES: Mapping[str, str] = {
     "nsq_to_file": "to_file",
     "nsq_to_http": "to_http",
@@ -49,15 +48,13 @@ class Ended(NamedTuple):
     err: str
 
 
-class ToolProcess:
+class ToolProcess(Child):
     """A tool that runs. ``out`` and ``err`` are what it has written so far."""
 
     def __init__(
         self, tool: str | Path, args: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None
     ) -> None:
-        self.name = str(tool)
-        self.status: int | None = None
-        """The exit status once it has ended; minus the number of the signal that ended it."""
+        super().__init__(str(tool))
         self._news = threading.Condition()
         self._got = {"out": b"", "err": b""}
         self._unread = threading.Event()
@@ -91,11 +88,6 @@ class ToolProcess:
                     return
 
     @property
-    def pid(self) -> int:
-        """The process's id."""
-        return self._process.pid
-
-    @property
     def out(self) -> bytes:
         """What it has written to standard output."""
         with self._news:
@@ -123,10 +115,11 @@ class ToolProcess:
                 over = not any(reader.is_alive() for reader in self._readers)
                 if over or left <= 0:
                     state = "ended" if over else f"ran {timeout} s"
-                    raise AssertionError(f"{self.name} {state} without {what}:\n{self._told()}")
+                    raise AssertionError(f"{self.name} {state} without {what}:\n{self.told()}")
                 self._news.wait(min(left, 0.1))
 
-    def _told(self) -> str:
+    def told(self) -> str:
+        """The end of its output, and all of stderr."""
         return f"--- out ---\n{self._got['out'][-4000:]!r}\n--- err ---\n{self.err}"
 
     def close_out(self) -> None:
@@ -136,44 +129,15 @@ class ToolProcess:
     def wait_until_unread(self, timeout: float = TIMEOUT_S) -> None:
         """After :meth:`close_out`, until what it writes next breaks the pipe; raises AssertionError."""
         self._readers[0].join(timeout)
-        assert not self._readers[0].is_alive(), f"{self.name} has written nothing:\n{self._told()}"
+        assert not self._readers[0].is_alive(), f"{self.name} has written nothing:\n{self.told()}"
 
-    def signal(self, number: signal.Signals) -> None:
-        """Sends a signal, and doesn't wait for what comes of it."""
-        self._process.send_signal(number)
-
-    def poll(self) -> int | None:
-        """The exit status, or None while it runs; doesn't wait."""
-        return self._process.poll()
-
-    def wait(self, timeout: float = TIMEOUT_S) -> int:
-        """Until it has ended and all its output is read; returns the exit status.
-
-        Raises AssertionError, after killing it, when it goes on.
-        """
-        try:
-            self.status = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(f"{self.name} went on for {timeout} s:\n{self._told()}") from None
+    def _read_to_end(self) -> None:
         for reader in self._readers:
             reader.join()
         try:
             self.stdin.close()
         except BrokenPipeError:  # what was written to its input and not read
             pass
-        return self.status
-
-    def stop(self, timeout: float = TIMEOUT_S) -> int:
-        """Asks it to end (SIGTERM) and waits as :meth:`wait`; twice is fine."""
-        if self.status is None:
-            self.signal(signal.SIGTERM)
-        return self.wait(timeout)
-
-    def kill(self) -> None:
-        """Ends it as a crash would (SIGKILL)."""
-        self._process.kill()
-        self.wait()
 
 
 @contextmanager
@@ -190,7 +154,7 @@ def start_tool(
     except BaseException as e:
         if process.status is None:
             process.kill()
-        e.add_note(f"---- {process.name} ----\n{process._told()}")
+        e.add_note(f"---- {process.name} ----\n{process.told()}")
         raise
     if process.status is None:
         process.kill()

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from nsqclient import Consumer
+from tests.support.child import TIMEOUT_S
 from tests.support.fetch import fetch_json, post
 from tests.support.processes import DaemonProcess, spawn
-from tests.support.tools import CLEAN, TIMEOUT_S, command_of
+from tests.support.tools import CLEAN, command_of
 
 FREE = ("--tcp-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--broadcast-address=127.0.0.1")
 

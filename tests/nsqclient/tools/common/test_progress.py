@@ -15,7 +15,8 @@ import time
 import pytest
 
 from nsqclient.tools.common.progress import Rates, amount
-from tests.support.tools import CLEAN, TIMEOUT_S
+from tests.support.child import TIMEOUT_S
+from tests.support.tools import CLEAN
 
 PROGRAM = """
 import asyncio, logging, sys
