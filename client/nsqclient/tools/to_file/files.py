@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from nsqclient.tools.to_file.failures import ArchiveFailed, reason
-from nsqclient.tools.to_file.folders import make_folder_of, move
+from nsqclient.tools.to_file.folders import StillWritten, make_folder_of, move
 from nsqclient.tools.to_file.leftovers import find, newest, repair
 from nsqclient.tools.to_file.naming import FileNames
 from nsqclient.tools.to_file.segment import Gone, Segment, lines_of
@@ -254,6 +254,9 @@ class TopicFiles:
                     name = self._names.next_revision(name)
                     target = self._output / name
                     continue
+                except StillWritten:
+                    log.warning("%s %s is written to by others, leaving it to them", self._where, path)
+                    return
                 except FileNotFoundError:
                     if os.path.lexists(path):
                         raise

@@ -23,6 +23,10 @@ _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 """How a file system says that it can't give a file this second name."""
 
 
+class StillWritten(Exception):
+    """A file can't be copied yet, as what somebody else adds to it might be missing."""
+
+
 def make_folder_of(path: Path) -> None:
     """Makes the folders that lead to a file, and syncs the names of those that are new."""
     folder = path.parent
@@ -52,25 +56,51 @@ def move(source: Path, target: Path) -> None:
     """Gives a file another name; raises FileExistsError where there is one.
 
     A crash in the middle leaves both names: calling it again then ends it. On another file system, and where there
-    are no links, it is a copy that gets the name.
+    are no links, it is a copy that gets the name; raises StillWritten while somebody has it open.
     """
     make_folder_of(target)
     try:
-        _name_too(source, target)
-    except FileExistsError:
-        if not source.samefile(target) and not is_copy(source, target):
-            raise
-    sync_folder_of(target)
-    source.unlink()
-
-
-def _name_too(source: Path, target: Path) -> None:
-    try:
         target.hardlink_to(source)
     except OSError as e:
-        if e.errno not in _NO_LINKS:
+        if isinstance(e, FileExistsError):
+            if source.samefile(target):
+                _end_move(source, target)
+                return
+        elif e.errno not in _NO_LINKS:
             raise
-        copy_without_overwriting(source, target)
+        _move_copy(source, target)
+        return
+    _end_move(source, target)
+
+
+def _move_copy(source: Path, target: Path) -> None:
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if not _may_be_alone(fd):
+            raise StillWritten
+        size = os.fstat(fd).st_size
+        try:
+            copy_without_overwriting(source, target)
+        except FileExistsError:
+            if not is_copy(source, target):
+                raise
+        if os.fstat(fd).st_size != size:
+            raise StillWritten  # by somebody who did not wait for the lock: better twice than never
+        _end_move(source, target)
+    finally:
+        os.close(fd)
+
+
+def _may_be_alone(fd: int) -> bool:
+    try:
+        return lock_alone(fd)
+    except OSError:
+        return True
+
+
+def _end_move(source: Path, target: Path) -> None:
+    sync_folder_of(target)
+    source.unlink()
 
 
 def lock_shared(fd: int) -> None:

@@ -377,13 +377,29 @@ def test_what_is_cut_off_a_file_and_may_have_been_good_is_kept_where_it_was(
     )
 
 
+def other_disk(path: Path, target: Path) -> None:
+    """Instead of a link."""
+    number = errno.EEXIST if os.path.lexists(path) else errno.EXDEV
+    raise OSError(number, os.strerror(number))
+
+
+def test_a_file_that_others_write_to_is_copied_to_another_disk_by_the_last_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "hardlink_to", other_disk)
+    rig, other = Rig(tmp_path, separate=True), Rig(tmp_path, separate=True)
+    rig.files.write([b"one"])
+    other.files.write([b"two"])
+    rig.files.close()
+    assert rig.contents() == {f"work/t-000000.{NAME}": b"one\ntwo\n"}
+    other.files.write([b"three"])
+    other.files.close()
+    assert rig.contents() == {f"out/t-000000.{NAME}": b"one\ntwo\nthree\n"}
+
+
 def test_a_copy_whose_source_a_crash_has_spared_is_not_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def other_disk(path: Path, target: Path) -> None:
-        number = errno.EEXIST if os.path.lexists(path) else errno.EXDEV
-        raise OSError(number, os.strerror(number))
-
     monkeypatch.setattr(Path, "hardlink_to", other_disk)
     rig = Rig(tmp_path, separate=True)
     rig.files.write([b"one"])
