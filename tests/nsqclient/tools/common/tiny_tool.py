@@ -43,7 +43,7 @@ async def work(options: Options, running: Running) -> int:
     say(log, "reading %s", ", ".join(options.topic))
     complain(log, "this is an error")
     seen = 0
-    consumer = consumer_for(options, options.topic[0], "tiny", program="tiny", max_in_flight=2)
+    consumer = consumer_for(options, options.topic[0], "tiny", program="tiny", max_in_flight=2, drain=0)
     async with receiving(consumer, running):
         async for message in consumer:
             sys.stdout.buffer.write(message.body + b"\n")
