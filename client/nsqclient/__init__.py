@@ -82,9 +82,8 @@ from nsqclient.errors import (
 )
 from nsqclient.limits import Limits
 from nsqclient.pauses import FullJitter
-from nsqclient.producer.counts import ClosedSummary, ProducerStats
+from nsqclient.producer.counts import ClosedSummary, NodeState, ProducerStats
 from nsqclient.producer.delivery import Delivery, Receipt
-from nsqclient.producer.dispatch import NodeState
 from nsqclient.producer.options import Batch, Node, RetryPolicy, Routing
 from nsqclient.producer.producer import Producer
 from nsqclient.producer.relay import AroundPublish

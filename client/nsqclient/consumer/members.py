@@ -11,6 +11,7 @@ from typing import Protocol
 from nsqclient.connection.reconnect import Failure
 from nsqclient.consumer.backoff import Signal
 from nsqclient.consumer.batches import Starving
+from nsqclient.consumer.counts import Counts
 from nsqclient.consumer.events import Events, LookupFailed, LoopBlocked, NodeDown, Subscribed
 from nsqclient.consumer.flow import Flow
 from nsqclient.consumer.giveup import GiveUp
@@ -19,7 +20,7 @@ from nsqclient.consumer.leases import Keeper
 from nsqclient.consumer.message import Message
 from nsqclient.consumer.news import News
 from nsqclient.consumer.options import Leases
-from nsqclient.consumer.subscription import Counts, Home, Subscription
+from nsqclient.consumer.subscription import Home, Subscription
 from nsqclient.discovery.discovery import Discovery
 from nsqclient.discovery.nodes import Nodes
 from nsqclient.discovery.targets import Lookup, Nsqd

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-from dataclasses import dataclass
 from typing import Protocol
 
 from nsqclient.checks import check_delay
@@ -15,6 +14,7 @@ from nsqclient.connection.options import ConnectionOptions
 from nsqclient.connection.reconnect import Failure, Reconnect
 from nsqclient.connection.state import Event, Refusal
 from nsqclient.consumer.backoff import Signal
+from nsqclient.consumer.counts import Counts
 from nsqclient.consumer.enveloped import EnvelopedMessage
 from nsqclient.consumer.events import Events, LeaseLost, NodeUp, Reason
 from nsqclient.consumer.failures import LinearRequeue
@@ -35,19 +35,6 @@ log = logging.getLogger(__name__)
 
 LONGEST_SETTLE = 1.0
 """Seconds that nsqd is given to hear of a new RDY; mostly a few round trips, measured with SUB."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """Of a whole consumer."""
-
-    received: int = 0
-    finished: int = 0
-    requeued: int = 0
-    lost: int = 0
-    """Messages that nsqd took back: their connection ended, or their time ran out."""
-    broken: int = 0
-    """Messages whose envelope could not be read."""
 
 
 class Home(Protocol):

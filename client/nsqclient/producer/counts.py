@@ -1,10 +1,11 @@
-"""How many publishes ended in which way, and how users are told."""
+"""How many publishes ended in which way, and what users are told of a producer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from nsqclient.errors import Outcome
+from nsqclient.errors import NsqError, Outcome
 
 
 @dataclass(slots=True)
@@ -55,3 +56,22 @@ class ClosedSummary:
     """Certainly not stored."""
     unknown: int
     """Stored or not."""
+
+
+class NodeState(NamedTuple):
+    """A nsqd of a producer, as of now."""
+
+    address: str
+    """As it was given or discovered."""
+    zone: str
+    """As nsqlookupd tells it; empty when unknown."""
+    region: str
+    """Likewise."""
+    connected: bool
+    """Whether publishes can be written to it now."""
+    pending: int
+    """Publishes written to it that have no answer yet."""
+    rtt: float | None
+    """Seconds from the write of a recent publish to its answer; None before the first."""
+    last_error: NsqError | None
+    """Why it could not be reached, or was lost, last."""

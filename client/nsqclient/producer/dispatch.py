@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
 
 from nsqclient.connection.options import ConnectionOptions, Topology
 from nsqclient.connection.reconnect import Failure
@@ -19,7 +18,6 @@ from nsqclient.discovery.targets import Lookup, Nsqd
 from nsqclient.errors import (
     Closed,
     NoNodes,
-    NsqError,
     PublishError,
     PublishNotSent,
     PublishTimeout,
@@ -29,7 +27,7 @@ from nsqclient.lifecycle import Lifecycle
 from nsqclient.pauses import Chance
 from nsqclient.producer.answers import Answers, dropped
 from nsqclient.producer.copies import Redundant
-from nsqclient.producer.counts import Counts
+from nsqclient.producer.counts import Counts, NodeState
 from nsqclient.producer.delivery import Receipt
 from nsqclient.producer.gathering import Gathering
 from nsqclient.producer.ledger import Ledger
@@ -46,25 +44,6 @@ log = logging.getLogger(__name__)
 
 GRAIN = 1 / 64
 """Seconds between two looks for what has run out of time: so late, at most, is a timeout noticed."""
-
-
-class NodeState(NamedTuple):
-    """A nsqd of a producer, as of now."""
-
-    address: str
-    """As it was given or discovered."""
-    zone: str
-    """As nsqlookupd tells it; empty when unknown."""
-    region: str
-    """Likewise."""
-    connected: bool
-    """Whether publishes can be written to it now."""
-    pending: int
-    """Publishes written to it that have no answer yet."""
-    rtt: float | None
-    """Seconds from the write of a recent publish to its answer; None before the first."""
-    last_error: NsqError | None
-    """Why it could not be reached, or was lost, last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,9 +24,9 @@ from nsqclient.errors import Backlogged, ConfigError
 from nsqclient.lifecycle import Lifecycle
 from nsqclient.pauses import Chance
 from nsqclient.producer.composing import Composer
-from nsqclient.producer.counts import ClosedSummary, Counts, ProducerStats
+from nsqclient.producer.counts import ClosedSummary, Counts, NodeState, ProducerStats
 from nsqclient.producer.delivery import Delivery, Receipt
-from nsqclient.producer.dispatch import Dispatch, NodeState, Settings
+from nsqclient.producer.dispatch import Dispatch, Settings
 from nsqclient.producer.options import Batch, RetryPolicy, Routing
 from nsqclient.producer.parcels import Publish
 from nsqclient.producer.relay import AroundPublish, Relays, wrapped
