@@ -52,6 +52,9 @@ def check_sources(options: Sources, ending: str = "") -> None:
             raise Refused(f"--nsqd-tcp-address or --lookupd-http-address required{ending}")
     elif options.nsqd_tcp_address and options.lookupd_http_address:
         raise Refused("use --nsqd-tcp-address or --lookupd-http-address not both")
+    for address in options.nsqd_tcp_address:
+        if "://" in address:
+            raise Refused(f"--nsqd-tcp-address {address} is a URL: want host:port; nsqlookupds may have URLs")
     try:
         target_of(options).options.check_for_consumer()
     except ConfigError as e:

@@ -1,7 +1,8 @@
 """A small HTTP/1.1 client for requests whose answers nobody reads: connections that are kept, limits, redirects.
 
 It exists because a general client costs several times as much CPU for a request as everything else that happens to
-a message, and does not bound what a hostile server may send.
+a message (aiohttp's 78 us, beside 21 us for a message from nsqd to its FIN with this one; the original takes 70 to 80),
+and does not bound what a hostile server may send.
 """
 
 from __future__ import annotations

@@ -79,6 +79,10 @@ def test_a_bad_command_line_is_told_with_the_usage(args: tuple[str, ...], first:
             ("t", "--nsqd-tcp-address=h:1", "--lookupd-http-address=h:1"),
             "use --nsqd-tcp-address or --lookupd-http-address not both",
         ),
+        (
+            ("t", "--nsqd-tcp-address=http://127.0.0.1:4151"),
+            "--nsqd-tcp-address http://127.0.0.1:4151 is a URL: want host:port; nsqlookupds may have URLs",
+        ),
         (("t", "--nsqd-tcp-address=h"), "address h: missing port in address"),
         (
             ("t", "--lookupd-http-address=h"),
