@@ -45,12 +45,13 @@ class Client:
         connect_timeout: float,
         request_timeout: float,
     ) -> None:
-        """Both in seconds: for a TCP connection to come about, and for a request from its start to its answer."""
+        """Both in seconds: for a TCP connection to come about, and for a request from its start to its answer, with
+        all that takes: connecting, a handshake, redirects."""
         self._idle: dict[Origin, list[Connection]] = {origin: [] for origin in origins}
         self._connect_timeout = connect_timeout
         self._request_timeout = request_timeout
         self._under_way: dict[Connection, float] = {}
-        """When each times out; in that order, as all take equally long."""
+        """When each times out."""
         self._timer: asyncio.TimerHandle | None = None
         self.open: set[Connection] = set()
         """The connections there are."""
@@ -59,16 +60,13 @@ class Client:
 
     async def send(self, request: Request) -> Answer:
         """The answer, after redirects. Raises RequestFailed; being cancelled ends the connection."""
-        answer = await self._send(request)
+        end = asyncio.get_running_loop().time() + self._request_timeout
+        answer = await self._send(request, end)
         if answer.status not in REDIRECTS or not answer.location:
             return answer
         if request.body is not None and answer.status in (301, 302):
             self._warn(request, answer)
-        try:
-            async with asyncio.timeout(self._request_timeout):
-                return await self._follow(request, answer)
-        except TimeoutError:
-            raise RequestFailed(f"no answer within {self._request_timeout:g} s after a redirect") from None
+        return await self._follow(request, answer, end)
 
     async def close(self) -> None:
         """Ends all connections, those in use included."""
@@ -82,27 +80,25 @@ class Client:
 
     # ---- requests
 
-    async def _send(self, request: Request) -> Answer:
+    async def _send(self, request: Request, end: float) -> Answer:
         origin, data = request.url.origin, request.encode()
         connection = self._kept(origin)
         if connection is not None:
             now = asyncio.get_running_loop().time
             started = now()
             try:
-                return await self._exchange(origin, connection, data)
+                return await self._exchange(origin, connection, data, end)
             except RequestFailed as e:
                 if not e.stale or now() - started > STALE_WITHIN:
                     raise
         # The server had closed the kept one, most likely before it saw the request. A request it saw nevertheless
         # comes twice, as after any failure.
-        return await self._exchange(origin, await self._connect(origin), data)
+        return await self._exchange(origin, await self._connect(origin, end), data, end)
 
-    async def _exchange(self, origin: Origin, connection: Connection, data: bytes) -> Answer:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._request_timeout
+    async def _exchange(self, origin: Origin, connection: Connection, data: bytes, end: float) -> Answer:
         self._under_way[connection] = end
-        if self._timer is None:
-            self._timer = loop.call_at(end, self._time_out)
+        if self._timer is None or end < self._timer.when():
+            self._wake_at(end)
         try:
             answer = await connection.send(data)
         except BaseException:
@@ -118,26 +114,30 @@ class Client:
                 kept.append(connection)
         return answer
 
+    def _wake_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(when, self._time_out)
+
     def _time_out(self) -> None:
         self._timer = None
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for connection, end in self._under_way.items():
-            if end > now:
-                self._timer = loop.call_at(end, self._time_out)
-                break
+        now = asyncio.get_running_loop().time()
+        for connection in [connection for connection, end in self._under_way.items() if end <= now]:
             connection.end(f"no answer within {self._request_timeout:g} s")
+        left = [end for end in self._under_way.values() if end > now]
+        if left:
+            self._wake_at(min(left))
 
     # ---- redirects
 
-    async def _follow(self, request: Request, answer: Answer) -> Answer:
+    async def _follow(self, request: Request, answer: Answer, end: float) -> Answer:
         for _ in range(MOST_REDIRECTS):
             try:
                 url = redirected(request.url, answer.location)
             except ValueError as e:
                 raise RequestFailed(f"redirected to {answer.location[:200]!r} - {e}") from None
             request = request.redirected(answer.status, url)
-            answer = await self._send(request)
+            answer = await self._send(request, end)
             if answer.status not in REDIRECTS or not answer.location:
                 return answer
         raise RequestFailed(f"stopped after {MOST_REDIRECTS} redirects")
@@ -165,16 +165,16 @@ class Client:
                 connection.end("unused")
         return None
 
-    async def _connect(self, origin: Origin) -> Connection:
-        """Raises RequestFailed."""
+    async def _connect(self, origin: Origin, end: float) -> Connection:
+        """It has until ``end``, on the loop's clock. Raises RequestFailed."""
         loop = asyncio.get_running_loop()
         connection: Connection | None = None
         try:
-            async with asyncio.timeout(self._connect_timeout):
+            async with asyncio.timeout_at(min(loop.time() + self._connect_timeout, end)):
                 transport, connection = await loop.create_connection(Connection, origin.host, origin.port)
             _keep_alive(transport.get_extra_info("socket"))
             if origin.tls:
-                async with asyncio.timeout(self._request_timeout):
+                async with asyncio.timeout_at(end):
                     secure = await loop.start_tls(
                         transport, connection, self._context(), server_hostname=origin.host
                     )

@@ -132,8 +132,8 @@ class Connection(asyncio.Protocol):
             self.end("unasked")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Only one is of interest."""
-        if name.lower() == b"location":
+        """Only one is of interest, and not in a trailer."""
+        if not self._status and name.lower() == b"location":
             self._location = value
 
     def on_headers_complete(self) -> None:
@@ -141,6 +141,8 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status >= 200:
             self._status = status
+        else:
+            self._location = b""
 
     def on_message_complete(self) -> None:
         """All was read."""
