@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsqclient.cli.commands import AMBIGUOUS, Command, find, nearest
 from nsqclient.cli.listing import listing
+from nsqcore.standard_files import ensure_standard_files
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +28,7 @@ def program() -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Runs what ``argv`` says; returns the exit status, or raises SystemExit with it."""
+    ensure_standard_files()
     word, rest = (argv[0], argv[1:]) if argv else ("help", [])
     if word in VERSION:
         from nsqcore.version import banner

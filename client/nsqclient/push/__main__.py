@@ -11,6 +11,7 @@ from nsqclient.push.options import Options, command_line, make_bridge
 from nsqclient.push.server import Bridge
 from nsqcore import runner
 from nsqcore.errors import StartError
+from nsqcore.standard_files import ensure_standard_files
 
 
 class Program:
@@ -37,6 +38,7 @@ class Program:
 
 def main() -> int:
     """Runs nsq_to_ws with the arguments of this process; returns its exit status."""
+    ensure_standard_files()
     options = cast(Options, command_line().load(sys.argv[1:]))
     return runner.run("nsq_to_ws", lambda: Program(options))
 

@@ -31,6 +31,7 @@ from nsqcore import logs
 from nsqcore.command_line import read_words
 from nsqcore.golang import go_reason
 from nsqcore.options import BadConfig, UsageError, flags_of
+from nsqcore.standard_files import ensure_standard_files
 from nsqcore.version import NSQ_VERSION
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -74,6 +75,7 @@ def main_of(tool: Tool) -> Callable[[], int]:
 
 def run_tool(tool: Tool, argv: Sequence[str], *, called: str = "") -> int:
     """Runs it with these arguments; returns the exit status. ``called`` is how, if not by its name."""
+    ensure_standard_files()
     try:
         options, version = read_options(tool, argv, called or tool.name)
         tool.check_first(options)
