@@ -185,8 +185,7 @@ async def test_connections_that_end_as_soon_as_they_are_open_are_made_less_and_l
             await page.until("push.state === 'open'")
             for session in list(one.hub.sessions):
                 session.close(Close.TOO_SLOW, "for the test")
-            await page.until("push.state === 'closed'")
-            assert await page.evaluate("push._failures") == failures
+            await page.until(f"push._failures === {failures}")  # its state may be closed for a moment only
 
 
 async def test_the_demonstration_page_shows_messages_and_their_answers(
