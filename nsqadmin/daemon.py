@@ -11,15 +11,15 @@ from aiohttp import web
 from aiohttp.web_response import ContentCoding
 
 from nsqadmin import options as settings
-from nsqadmin.action_pages import ActionPages
-from nsqadmin.assets import Assets
-from nsqadmin.cluster import Cluster, Unknown, Unreachable
-from nsqadmin.guard import Guard
-from nsqadmin.html import POLICY, Html
-from nsqadmin.http_api import HttpApi
-from nsqadmin.http_server import Body, Route, listen, make_runner, refusal
+from nsqadmin.api.http_api import HttpApi
+from nsqadmin.cluster.cluster import Cluster, Unknown, Unreachable
 from nsqadmin.options import Options
-from nsqadmin.pages import Pages
+from nsqadmin.pages.action_pages import ActionPages
+from nsqadmin.pages.pages import Pages
+from nsqadmin.web.assets import Assets
+from nsqadmin.web.guard import Guard
+from nsqadmin.web.html import POLICY, Html
+from nsqadmin.web.http_server import Body, Route, listen, make_runner, refusal
 from nsqcore.addresses import HostPort, parse_host_port
 from nsqcore.errors import HttpError, StartError
 from nsqcore.http_client import JsonClient

@@ -97,7 +97,7 @@ async def test_everything_lies_below_the_base_path(world: World) -> None:
 async def test_files_are_asked_for_again_only_when_they_changed(world: World) -> None:
     admin = await world.admin(await world.lookupd())
     for name, kind in [
-        ("nsqadmin.css", "text/css"),
+        ("colours.css", "text/css"),
         ("main.js", "text/javascript"),
         ("icon.svg", "image/svg+xml"),
     ]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from nsqadmin.http_server import Body, Route, listen, make_runner, query_of
+from nsqadmin.web.http_server import Body, Route, listen, make_runner, query_of
 from nsqcore.errors import HttpError
 
 Json = dict[str, Any]

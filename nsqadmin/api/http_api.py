@@ -1,0 +1,174 @@
+"""The JSON API: what scripts written for the original call, with its shapes and codes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from nsqadmin.api.shapes import channel_json, node_json, topic_json
+from nsqadmin.changes import actions
+from nsqadmin.changes.actions import Change, Verb
+from nsqadmin.cluster.cluster import Cluster
+from nsqadmin.cluster.model import Problem
+from nsqadmin.web.guard import Guard
+from nsqadmin.web.http_server import Body, Route, query_of
+from nsqcore.errors import HttpError
+from nsqcore.names import valid_name
+
+_VERBS = {"pause": Verb.PAUSE, "unpause": Verb.UNPAUSE, "empty": Verb.EMPTY}
+
+
+class HttpApi:
+    """The endpoints below ``/api/``; every answer has a ``message``, empty or a warning."""
+
+    def __init__(self, cluster: Cluster, guard: Guard) -> None:
+        self.cluster = cluster
+        self.guard = guard
+
+    def routes(self) -> list[Route]:
+        """The API's routes, without the base path."""
+        topic, channel, node = "/api/topics/{topic}", "/api/topics/{topic}/{channel}", "/api/nodes/{node}"
+        return [
+            Route("GET", "/api/topics", self.topics),
+            Route("POST", "/api/topics", self.create),
+            Route("GET", topic, self.topic),
+            Route("POST", topic, self.act),
+            Route("DELETE", topic, self.delete),
+            Route("GET", channel, self.channel),
+            Route("POST", channel, self.act),
+            Route("DELETE", channel, self.delete),
+            Route("GET", "/api/nodes", self.nodes),
+            Route("GET", node, self.node),
+            Route("DELETE", node, self.tombstone),
+            Route("GET", "/api/counter", self.counter),
+        ]
+
+    async def topics(self, request: web.Request) -> Body:
+        """All topics, or with ``inactive=true`` those that no node produces, and their channels."""
+        if query_of(request).get("inactive") == "true":
+            idle = await self.cluster.idle_topics()
+            return {"topics": idle.value, "message": warning(idle.problems)}
+        names = await self.cluster.topic_names()
+        return {"topics": names.value or None, "message": warning(names.problems)}
+
+    async def topic(self, request: web.Request) -> Body:
+        """One topic over all nodes."""
+        topic = await self.cluster.topic(request.match_info["topic"])
+        return {**topic_json(topic.value, time.time()), "message": warning(topic.problems)}
+
+    async def channel(self, request: web.Request) -> Body:
+        """One channel over all nodes, with its clients."""
+        channel = await self.cluster.channel(request.match_info["topic"], request.match_info["channel"])
+        return {**channel_json(channel.value, time.time()), "message": warning(channel.problems)}
+
+    async def nodes(self, request: web.Request) -> Body:
+        """All nodes."""
+        nodes = await self.cluster.nodes()
+        shapes = [node_json(node, by_lookupd=self.cluster.by_lookupd) for node in nodes.value]
+        return {"nodes": shapes or None, "message": warning(nodes.problems)}
+
+    async def node(self, request: web.Request) -> Body:
+        """One node with all that it holds."""
+        name = request.match_info["node"]
+        found = await self.cluster.node(name)
+        _, stats = found.value
+        now = time.time()
+        return {
+            "node": name,
+            "topics": [topic_json(topic, now) for topic in stats.topics],
+            "total_messages": sum(topic.message_count for topic in stats.topics),
+            "total_clients": sum(len(c.clients) for topic in stats.topics for c in topic.channels),
+            "message": warning(found.problems),
+        }
+
+    async def counter(self, request: web.Request) -> Body:
+        """The message count of every channel on every node."""
+        found = await self.cluster.overview()
+        stats = {
+            f"{channel.topic_name}:{channel.channel_name}:{channel.node}": {
+                "node": channel.node,
+                "topic_name": channel.topic_name,
+                "channel_name": channel.channel_name,
+                "message_count": channel.message_count,
+            }
+            for topic in found.value.topics
+            for total in topic.channels
+            for channel in total.nodes
+        }
+        return {"stats": stats, "message": warning(found.problems)}
+
+    async def create(self, request: web.Request) -> Body:
+        """A topic, and a channel in it if the body names one."""
+        self.guard.admit(request)
+        body = await _body_of(request)
+        topic, channel = _text(body, "topic"), _text(body, "channel")
+        if not valid_name(topic):
+            raise HttpError(400, "INVALID_TOPIC")
+        if channel and not valid_name(channel):
+            raise HttpError(400, "INVALID_CHANNEL")
+        return await self._apply(request, Change(Verb.CREATE, topic, channel))
+
+    async def act(self, request: web.Request) -> Body:
+        """Pauses, unpauses or empties the topic or channel of the path."""
+        self.guard.admit(request)
+        verb = _VERBS.get(_text(await _body_of(request), "action"))
+        if verb is None:
+            raise HttpError(400, "INVALID_ACTION")
+        path = request.match_info
+        return await self._apply(request, Change(verb, path["topic"], path.get("channel", "")))
+
+    async def delete(self, request: web.Request) -> Body:
+        """Deletes the topic or channel of the path."""
+        self.guard.admit(request)
+        path = request.match_info
+        return await self._apply(request, Change(Verb.DELETE, path["topic"], path.get("channel", "")))
+
+    async def tombstone(self, request: web.Request) -> Body:
+        """Hides a node's topic from consumers, then deletes it there."""
+        self.guard.admit(request)
+        try:
+            topic = _text(await _body_of(request), "topic")
+        except HttpError:
+            raise HttpError(400, "INVALID_BODY") from None
+        if not valid_name(topic):
+            raise HttpError(400, "INVALID_TOPIC")
+        return await self._apply(request, Change(Verb.TOMBSTONE, topic, node=request.match_info["node"]))
+
+    async def _apply(self, request: web.Request, change: Change) -> Body:
+        outcome = await actions.apply(self.cluster, change)
+        actions.record(outcome, self.guard.user(request), request.remote or "")
+        outcome.must_have_worked()
+        if not outcome.steps:
+            return {"message": f"WARNING: no nsqd has topic {change.topic}, nothing was changed"}
+        return {"message": warning(outcome.failures)}
+
+
+def warning(problems: Iterable[Problem]) -> str:
+    """The ``message`` of an answer: nothing, or who is missing from it; one phase's separated by lines."""
+    by_daemon: dict[str, list[str]] = {}
+    for problem in problems:
+        by_daemon.setdefault(problem.daemon, []).append(str(problem))
+    return "WARNING: " + "; ".join(map("\n".join, by_daemon.values())) if by_daemon else ""
+
+
+async def _body_of(request: web.Request) -> dict[str, object]:
+    data = await request.read()
+    if not data:
+        raise HttpError(400, "EOF")
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as e:
+        raise HttpError(400, f"invalid JSON: {e}") from None
+    if not isinstance(body, dict):
+        raise HttpError(400, "invalid JSON: want an object")
+    return body
+
+
+def _text(body: dict[str, object], key: str) -> str:
+    value = body.get(key, "")
+    if not isinstance(value, str):
+        raise HttpError(400, f"invalid JSON: {key} must be a text")
+    return value

@@ -1,0 +1,125 @@
+"""The pages that ask before a change, make it, and say what became of it on each daemon."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from nsqadmin.changes import actions, consequences
+from nsqadmin.changes.actions import Change, Verb
+from nsqadmin.changes.consequences import Consequences
+from nsqadmin.cluster.cluster import Cluster, Unknown
+from nsqadmin.cluster.merge import merge_topic
+from nsqadmin.cluster.model import Problem
+from nsqadmin.web import guard
+from nsqadmin.web.html import Html
+from nsqadmin.web.http_server import Route, query_of
+from nsqcore.errors import HttpError
+from nsqcore.names import valid_name
+
+_MOST_FIELDS = 20
+_VERBS = {verb.value: verb for verb in Verb}
+
+
+class ActionPages:
+    """One address per verb: GET asks (and changes nothing), POST does it.
+
+    Forms carry a token that must match the browser's cookie, and other sites' pages are turned away.
+    """
+
+    def __init__(self, cluster: Cluster, html: Html) -> None:
+        self.cluster = cluster
+        self.html = html
+
+    def routes(self) -> list[Route]:
+        """The routes, without the base path."""
+        return [
+            Route("GET", "/actions/{verb}", self.ask),
+            Route("POST", "/actions/{verb}", self.act),
+        ]
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """The question, with what will be lost in numbers."""
+        if not self.html.guard.may_act(request):
+            raise HttpError(403, "FORBIDDEN")
+        change = _change(request.match_info["verb"], query_of(request))
+        if change.verb is Verb.CREATE:
+            return self._form(request, "create.html", change=change, topic_error="", channel_error="")
+        found, problems = await self._foresee(change)
+        return self._form(
+            request,
+            "confirm.html",
+            change=change,
+            consequences=found,
+            problems=problems,
+            by_lookupd=self.cluster.by_lookupd,
+        )
+
+    async def act(self, request: web.Request) -> web.Response:
+        """Makes the change."""
+        self.html.guard.admit(request)
+        form = _form_of(await request.read())
+        guard.check_token(request, form.get(guard.TOKEN_FIELD, ""))
+        change = _change(request.match_info["verb"], form)
+        if change.verb is Verb.CREATE:
+            topic_error = "" if valid_name(change.topic) else _name_rule("topic")
+            channel_error = "" if not change.channel or valid_name(change.channel) else _name_rule("channel")
+            if topic_error or channel_error:
+                errors = {"topic_error": topic_error, "channel_error": channel_error}
+                return self._form(request, "create.html", status=400, change=change, **errors)
+        outcome = await actions.apply(self.cluster, change)
+        actions.record(outcome, self.html.guard.user(request), request.remote or "")
+        status = 200 if outcome.done or not outcome.failures else 502
+        return self.html.page(request, "result.html", status=status, outcome=outcome, change=change)
+
+    def _form(
+        self, request: web.Request, template: str, *, status: int = 200, **values: object
+    ) -> web.Response:
+        token = guard.form_token(request)
+        page = self.html.page(request, template, status=status, token=token, **values)
+        guard.keep_token(page, token, self.html.cookie_path)
+        return page
+
+    async def _foresee(self, change: Change) -> tuple[Consequences, list[Problem]]:
+        if change.channel:
+            channel = await self.cluster.channel(change.topic, change.channel)
+            return consequences.of_channel(change, channel.value), channel.problems
+        if change.verb is not Verb.TOMBSTONE:
+            topic = await self.cluster.topic(change.topic)
+            return consequences.of_topic(change, topic.value), topic.problems
+        node = await self.cluster.node(change.node)
+        parts = [part for part in node.value[1].topics if part.topic_name == change.topic]
+        if not parts:
+            raise Unknown("TOPIC_NOT_FOUND", node.problems)
+        return consequences.of_topic(change, merge_topic(change.topic, parts)), node.problems
+
+
+def _form_of(body: bytes) -> dict[str, str]:
+    """The fields of a form; raises HttpError 400 for a body that is none of ours."""
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise HttpError(400, "INVALID_REQUEST") from None
+
+
+def _change(word: str, fields: dict[str, str]) -> Change:
+    """What an address or a form asks for; raises HttpError 404 for an unknown verb, 400 if it misses its object."""
+    verb = _VERBS.get(word)
+    if verb is None:
+        raise HttpError(404, "NOT_FOUND")
+    topic, channel, node = (fields.get(name, "").strip() for name in ("topic", "channel", "node"))
+    if verb is Verb.TOMBSTONE:
+        if not topic or not node:
+            raise HttpError(400, "INVALID_REQUEST")
+        return Change(verb, topic, node=node)
+    if not topic and verb is not Verb.CREATE:
+        raise HttpError(400, "INVALID_REQUEST")
+    return Change(verb, topic, channel)
+
+
+def _name_rule(kind: str) -> str:
+    return (
+        f"A {kind} name has 1 to 64 of the characters a-z, A-Z, 0-9, . _ and -; it may end in #ephemeral, "
+        "which counts too."
+    )

@@ -1,0 +1,169 @@
+"""The pages that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from nsqadmin.cluster.cluster import NSQLOOKUPD, Cluster, Found, Overview
+from nsqadmin.cluster.model import Channel, Client, Node, NodeStats, Queue, Topic
+from nsqadmin.pages.listing import COLUMNS, LONGEST, Listing
+from nsqadmin.web.html import Html
+from nsqadmin.web.http_server import Route, query_of
+from nsqcore.names import is_ephemeral
+
+
+@dataclass(slots=True)
+class Totals:
+    """The cluster in a line."""
+
+    nodes: int
+    silent: int
+    """Nodes that do not answer."""
+    topics: int
+    topic_depth: int
+    channel_depth: int
+    in_flight: int
+    messages: int
+    clients: int
+
+
+class Pages:
+    """Topics, Topic, Channel, Nodes and Node; they change nothing."""
+
+    def __init__(self, cluster: Cluster, html: Html) -> None:
+        self.cluster = cluster
+        self.html = html
+
+    def routes(self) -> list[Route]:
+        """The pages' routes, without the base path."""
+        return [
+            Route("GET", "/", self.topics),
+            Route("GET", "/topics", self.topics),
+            Route("GET", "/topics/{topic}", self.topic),
+            Route("GET", "/topics/{topic}/{channel}", self.channel),
+            Route("GET", "/nodes", self.nodes),
+            Route("GET", "/nodes/{node}", self.node),
+        ]
+
+    async def topics(self, request: web.Request) -> web.Response:
+        """Every topic with its figures, searched and sorted."""
+        listing = Listing.parse(query_of(request))
+        overview = await self.cluster.overview()
+        found = listing.arrange(overview.value.topics)
+        rows = found[:LONGEST]
+        return self.html.page(
+            request,
+            "topics.html",
+            problems=overview.problems,
+            totals=totals_of(overview),
+            listing=listing,
+            columns=COLUMNS,
+            found=len(found),
+            topics=rows,
+            longest_queue=max((t.depth + t.channel_depth for t in rows), default=0),
+            silent_topics=_silent_topics(overview.value),
+            example_node=_example_node(overview.value.nodes),
+        )
+
+    async def topic(self, request: web.Request) -> web.Response:
+        """One topic: its nodes and its channels."""
+        found = await self.cluster.topic(request.match_info["topic"])
+        topic = found.value
+        return self.html.page(
+            request,
+            "topic.html",
+            problems=found.problems,
+            topic=topic,
+            ephemeral=is_ephemeral(topic.topic_name),
+            quantiles=_quantiles(topic.channels),
+            topic_quantiles=_quantiles(topic.nodes),
+            paused_nodes=sum(part.paused for part in topic.nodes),
+            by_lookupd=self.cluster.by_lookupd,
+            example_node=topic.nodes[0].node if topic.nodes else "",
+        )
+
+    async def channel(self, request: web.Request) -> web.Response:
+        """One channel: its nodes and its clients."""
+        path = request.match_info
+        found = await self.cluster.channel(path["topic"], path["channel"])
+        channel = found.value
+        return self.html.page(
+            request,
+            "channel.html",
+            problems=found.problems,
+            channel=channel,
+            ephemeral=is_ephemeral(channel.channel_name),
+            quantiles=_quantiles([channel]),
+            paused_nodes=sum(part.paused for part in channel.nodes),
+            example_lookupd=next(iter(self.cluster.lookupds), ""),
+            example_node=channel.nodes[0].node if channel.nodes else "",
+        )
+
+    async def nodes(self, request: web.Request) -> web.Response:
+        """Every node, and whether it answers."""
+        found = await self.cluster.overview(at_least_one=False)
+        nodes = found.value.nodes
+        return self.html.page(
+            request,
+            "nodes.html",
+            problems=found.problems,
+            nodes=nodes,
+            stats=found.value.stats,
+            totals=totals_of(found),
+            places=any(node.topology_region or node.topology_zone for node in nodes),
+            lookupds=self.cluster.lookupds,
+            answering=len(self.cluster.lookupds) - sum(p.daemon == NSQLOOKUPD for p in found.problems),
+        )
+
+    async def node(self, request: web.Request) -> web.Response:
+        """One node: what it is, what it holds, who is connected."""
+        found = await self.cluster.node(request.match_info["node"])
+        node, stats = found.value
+        return self.html.page(
+            request,
+            "node.html",
+            problems=found.problems,
+            node=node,
+            stats=stats,
+            clients=_clients(stats),
+            tombstoned={topic.name for topic in node.topics if topic.tombstoned},
+            lookupds=self.cluster.lookupds,
+        )
+
+
+def totals_of(overview: Found[Overview]) -> Totals:
+    """Adds everything up."""
+    topics, nodes = overview.value.topics, overview.value.nodes
+    return Totals(
+        nodes=len(nodes),
+        silent=len(nodes) - len(overview.value.stats),
+        topics=len(topics),
+        topic_depth=sum(topic.depth for topic in topics),
+        channel_depth=sum(topic.channel_depth for topic in topics),
+        in_flight=sum(topic.in_flight_count for topic in topics),
+        messages=sum(topic.message_count for topic in topics),
+        clients=sum(topic.client_count for topic in topics),
+    )
+
+
+def _quantiles(queues: Sequence[Queue]) -> list[float]:
+    """The latency columns: every quantile that some queue has, highest first."""
+    return sorted({p.quantile for queue in queues for p in queue.latency.percentiles}, reverse=True)
+
+
+def _clients(stats: NodeStats) -> list[tuple[Topic, Channel, Client]]:
+    return [(t, c, client) for t in stats.topics for c in t.channels for client in c.clients]
+
+
+def _silent_topics(overview: Overview) -> set[str]:
+    """Topics of nodes that do not answer: what is not seen of them may well be there."""
+    silent = (node for node in overview.nodes if node.name not in overview.stats)
+    return {topic.name for node in silent for topic in node.topics}
+
+
+def _example_node(nodes: list[Node]) -> str:
+    """An address for the commands that newcomers may copy."""
+    return nodes[0].http_address if nodes else ""
