@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 from aiohttp.web_response import ContentCoding
 
-from nsqadmin import options as settings
 from nsqadmin.api.http_api import HttpApi
+from nsqadmin.checks import check
 from nsqadmin.cluster.cluster import Cluster, Unknown, Unreachable
 from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
@@ -20,8 +19,7 @@ from nsqadmin.web.assets import Assets
 from nsqadmin.web.guard import Guard
 from nsqadmin.web.html import POLICY, Html
 from nsqadmin.web.http_server import Body, Route, listen, make_runner, refusal
-from nsqcore.addresses import HostPort, parse_host_port
-from nsqcore.errors import HttpError, StartError
+from nsqcore.errors import HttpError
 from nsqcore.http_client import JsonClient
 from nsqcore.version import banner
 
@@ -54,16 +52,16 @@ class NsqAdmin:
     async def start(self) -> None:
         """Serves when it returns; raises StartError in the original's words when it can't."""
         options = self.options
-        settings.check(options)
+        checked = await check(options)
         log.info("%s", banner("nsqadmin"))
-        lookupds = [await _resolve("lookupd", address) for address in options.lookupd_http_addresses]
-        nsqds = [await _resolve("nsqd", address) for address in options.nsqd_http_addresses]
+        tls = checked.tls
         self._client = JsonClient(
             connect_timeout=options.http_client_connect_timeout.seconds,
             request_timeout=options.http_client_request_timeout.seconds,
             max_connections=0,
+            tls=None if tls is None else lambda: tls,
         )
-        cluster = Cluster(self._client, lookupds=lookupds, nsqds=nsqds)
+        cluster = Cluster(self._client, lookupds=checked.lookupds, nsqds=checked.nsqds)
         html = Html(options.base_path, Guard(options.admin_users, options.acl_http_header))
         routes = [
             *HttpApi(cluster, html.guard).routes(),
@@ -130,14 +128,3 @@ async def _protect_and_compress(
         if "gzip" in accepted and len(response.body) >= _WORTH_COMPRESSING:
             response.enable_compression(ContentCoding.gzip)
     return response
-
-
-async def _resolve(kind: str, address: str) -> str:
-    """The address as URLs want it; raises StartError when its form is wrong or its name does not resolve."""
-    try:
-        host, port = parse_host_port(address)
-        await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
-    except (OSError, ValueError) as e:
-        reason = e.strerror if isinstance(e, OSError) else str(e)
-        raise StartError(f"failed to resolve --{kind}-http-address ({address}) - {reason}") from None
-    return str(HostPort(host or "127.0.0.1", port))

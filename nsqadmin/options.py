@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from nsqcore.command_line import CommandLine
 from nsqcore.durations import Duration
-from nsqcore.errors import StartError
 from nsqcore.logs import LogFormat, LogLevel
 from nsqcore.options import option
 
@@ -57,6 +56,16 @@ class Options:
     http_client_request_timeout: Duration = option(
         Duration.parse("5s"), "how long a whole request to nsqd or nsqlookupd may take"
     )
+    http_client_tls_insecure_skip_verify: bool = option(
+        False, "believe whatever certificate a daemon has (for a try only)"
+    )
+    http_client_tls_root_ca_file: str = option(
+        "", "path of the authorities that daemons are verified by, PEM; empty for the system's"
+    )
+    http_client_tls_cert: str = option(
+        "", "path of the certificate that nsqadmin shows to daemons, PEM; with --http-client-tls-key"
+    )
+    http_client_tls_key: str = option("", "path of its private key, PEM")
     acl_http_header: str = option(
         "X-Forwarded-User", "request header that names the user; set it by a proxy that all traffic passes"
     )
@@ -66,14 +75,6 @@ class Options:
         flag="admin-user",
         key="admin_users",
     )
-
-
-def check(options: Options) -> None:
-    """Raises StartError for options that can't stand together, in the original's words."""
-    if not options.lookupd_http_addresses and not options.nsqd_http_addresses:
-        raise StartError("--nsqd-http-address or --lookupd-http-address required")
-    if options.lookupd_http_addresses and options.nsqd_http_addresses:
-        raise StartError("use --nsqd-http-address or --lookupd-http-address not both")
 
 
 COMMAND_LINE = CommandLine("nsqadmin", Options, about=ABOUT)

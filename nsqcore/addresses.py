@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import NamedTuple
 
 
@@ -39,6 +40,34 @@ def is_unix_path(text: str) -> bool:
         host, bracket, rest = text[1:].partition("]")
         return not bracket or "[" in host or rest[:1] != ":" or any(c in "[]:" for c in rest[1:])
     return not colon or any(c in "[]:" for c in host + port)
+
+
+def go_host_port(text: str) -> HostPort:
+    """Reads ``host:port`` as Go does, who also takes a service's name for a port, and none behind the colon for 0.
+
+    Raises ValueError in Go's words: ``address x: missing port in address``, ``address 99999: invalid port``.
+    """
+    if is_unix_path(text):
+        missing = ":" not in text.rpartition("]")[2]
+        raise ValueError(
+            f"address {text}: {'missing port in address' if missing else 'too many colons in address'}"
+        )
+    host, _, port = text.rpartition(":")
+    return HostPort(host.removeprefix("[").removesuffix("]"), _port(port))
+
+
+def _port(text: str) -> int:
+    """The number of a port, which may also be given by its service's name, such as ``http``."""
+    if not text:
+        return 0
+    if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit():
+        if not 0 <= int(text[:9]) <= 65535 or len(text) > 9:
+            raise ValueError(f"address {text}: invalid port")
+        return int(text)
+    try:
+        return socket.getservbyname(text, "tcp")
+    except (OSError, UnicodeError, ValueError):
+        raise ValueError(f"address tcp/{text}: unknown port") from None
 
 
 def format_peer(peer: object) -> str:

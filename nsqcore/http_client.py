@@ -16,6 +16,8 @@ from yarl import URL
 from nsqcore.version import NSQ_VERSION
 
 _PORT = re.compile(r":\d+$", re.ASCII)
+_MOST_SECURE = 4096
+"""Daemons of which we keep in mind that they want TLS."""
 
 
 class HttpFailure(Exception):
@@ -31,6 +33,14 @@ class HttpFailure(Exception):
         """The ``message`` of the error answer, such as ``TOPIC_NOT_FOUND``."""
         self.text = text
         """The beginning of an error answer in plain text, such as nsqd's ``NOK - disk full``."""
+
+
+class _TlsRequired(Exception):
+    """The daemon is to be asked at another address: its ``origin`` is ``https://host:port``."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(origin)
+        self.origin = origin
 
 
 class Fetched(NamedTuple):
@@ -63,6 +73,8 @@ class JsonClient:
     ) -> None:
         """With ``unix_socket`` all requests go to that path; the host of their URLs is then only a name."""
         self.max_answer = max_answer
+        self._https: dict[str, str] = {}
+        """Where daemons that answered 403 and a ``https_port`` are asked since: ``http://host:port`` to its like."""
         self._max_redirects = max_redirects
         self._tls = tls
         connector = (
@@ -127,6 +139,35 @@ class JsonClient:
     ) -> Fetched:
         """The body of a 200 answer as it came; raises HttpFailure for any other."""
         url = str(target)
+        plain = _origin(url)
+        secure = self._https.get(plain)
+        if secure is None:
+            try:
+                return await self._fetch(method, target, params, body, headers)
+            except _TlsRequired as e:
+                if len(self._https) >= _MOST_SECURE:
+                    self._https.clear()
+                secure = self._https[plain] = e.origin
+        moved = secure + url[len(plain) :]
+        try:
+            return await self._fetch(
+                method, URL(moved, encoded=True) if isinstance(target, URL) else moved, params, body, headers
+            )
+        except HttpFailure as e:
+            if not e.status:  # it may have been started anew without TLS
+                self._https.pop(plain, None)
+            raise
+
+    async def _fetch(
+        self,
+        method: str,
+        target: str | URL,
+        params: Mapping[str, str],
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+    ) -> Fetched:
+        """As :meth:`fetch`, at one address; raises _TlsRequired too."""
+        url = str(target)
         try:
             async with self._session.request(
                 method,
@@ -140,10 +181,9 @@ class JsonClient:
             ) as response:
                 data = await self._read(url, response)
                 if response.status == 403:
-                    retry = _https_url(url, data)
-                    if retry is not None:
-                        again = URL(retry, encoded=True) if isinstance(target, URL) else retry
-                        return await self.fetch(method, again, params, body, headers)
+                    secure = _https_origin(url, data)
+                    if secure:
+                        raise _TlsRequired(secure)
                 content_type = "" if "Content-Type" not in response.headers else response.content_type
                 if response.status != 200:
                     code = _code(data)
@@ -194,14 +234,17 @@ def _code(data: bytes) -> str:
     return message if isinstance(message, str) else ""
 
 
-def _https_url(url: str, data: bytes) -> str | None:
-    """Where to ask again: a nsqd that requires TLS answers 403 with its ``https_port``."""
+def _origin(url: str) -> str:
+    """``http://host:port`` of a URL."""
+    scheme, colon, rest = url.partition("://")
+    return scheme + colon + re.split("[/?#]", rest, maxsplit=1)[0]
+
+
+def _https_origin(url: str, data: bytes) -> str:
+    """Where to ask again: a nsqd that requires TLS answers 403 with its ``https_port``. Empty: nowhere."""
     try:
         port = int(json.loads(data)["https_port"])
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):  # the last for infinity
-        return None
-    scheme, _, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    if scheme != "http" or not port:
-        return None
-    return f"https://{_PORT.sub('', host)}:{port}{slash}{path}"
+        return ""
+    scheme, _, authority = _origin(url).partition("://")
+    return f"https://{_PORT.sub('', authority)}:{port}" if scheme == "http" and port else ""

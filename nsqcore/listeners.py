@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nsqcore.addresses import format_peer, is_unix_path
+from nsqcore.addresses import format_peer, go_host_port, is_unix_path
 from nsqcore.errors import StartError
 from nsqcore.golang import go_reason
 
@@ -64,14 +64,8 @@ def bind_tcp(address: str) -> socket.socket:
     takes them. Clients can connect from now on, and wait until the caller accepts. A host name is looked
     up, which blocks; of its addresses an IPv4 one is preferred. Raises StartError that says why not.
     """
-    if is_unix_path(address):
-        missing = ":" not in address.rpartition("]")[2]
-        why = "missing port in address" if missing else "too many colons in address"
-        raise StartError(f"listen ({address}) failed - listen tcp: address {address}: {why}")
-    host, _, port_text = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
     try:
-        port = _port(port_text)
+        host, port = go_host_port(address)
         if host in ("", "0.0.0.0", "::") and socket.has_dualstack_ipv6():
             return _keep_alive(
                 socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)
@@ -84,7 +78,7 @@ def bind_tcp(address: str) -> socket.socket:
     except OSError as e:
         raise StartError(f"listen ({address}) failed - listen tcp {address}: bind: {go_reason(e)}") from None
     except ValueError as e:
-        raise StartError(f"listen ({address}) failed - listen tcp: address {e}") from None
+        raise StartError(f"listen ({address}) failed - listen tcp: {e}") from None
 
 
 def _keep_alive(listener: socket.socket) -> socket.socket:
@@ -97,20 +91,6 @@ def _keep_alive(listener: socket.socket) -> socket.socket:
         if hasattr(socket, name):
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), KEEP_ALIVE_S)
     return listener
-
-
-def _port(text: str) -> int:
-    """The number of a port, which may also be given by its service's name, such as ``http``."""
-    if not text:
-        return 0
-    if text.removeprefix("-").isascii() and text.removeprefix("-").isdigit():
-        if not 0 <= int(text[:9]) <= 65535 or len(text) > 9:
-            raise ValueError(f"{text}: invalid port")
-        return int(text)
-    try:
-        return socket.getservbyname(text, "tcp")
-    except (OSError, UnicodeError, ValueError):
-        raise ValueError(f"tcp/{text}: unknown port") from None
 
 
 def bind_unix(path: str) -> socket.socket:

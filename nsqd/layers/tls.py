@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import re
 import ssl
 import warnings
 from collections.abc import Callable
 
 from nsqcore.errors import StartError
 from nsqcore.layers.tls_codec import CIPHERS, Engine, SslEngine, TlsCodec
+from nsqcore.tls_files import TlsFileError, load_pair, read_pem, trust
 from nsqd.options import Options, TlsRequired, TlsVersion
 
 log = logging.getLogger(__name__)
 
 REQUIRE, REQUIRE_VERIFY = "require", "require-verify"
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----")
-
-
-class TlsFileError(Exception):
-    """A certificate, key or CA file is not what it has to be; the text says which and what, in Go's words."""
 
 
 class Tls:
@@ -133,7 +126,6 @@ def client_context(options: Options) -> ssl.SSLContext:
 def _server(options: Options) -> Callable[[], Engine]:
     """What makes the server's side of a connection; raises TlsFileError."""
     cert, key = options.tls_cert, options.tls_key
-    _check_pair(_read(cert), _read(key))
     lowest = options.tls_min_version
     ciphers = ":".join(name for name in CIPHERS if not name.startswith("TLS_"))
     if lowest < TlsVersion.TLS_1_2:
@@ -144,12 +136,7 @@ def _server(options: Options) -> Callable[[], Engine]:
     _set_lowest(context, lowest)
     context.set_ciphers(ciphers)
     context.options |= ssl.OP_NO_RENEGOTIATION
-    try:
-        context.load_cert_chain(cert, key, password=_no_password)
-    except ssl.SSLError as e:
-        raise TlsFileError(_pair_fault(e)) from None
-    except OSError as e:
-        raise TlsFileError(f"open {cert}: {os.strerror(e.errno or 0).lower()}") from None
+    load_pair(context, cert, key)
     policy = options.tls_client_auth_policy
     if options.tls_root_ca_file or policy == REQUIRE_VERIFY:
         _trust(context, options.tls_root_ca_file, ssl.Purpose.CLIENT_AUTH)
@@ -175,56 +162,5 @@ def _trust(context: ssl.SSLContext, path: str, purpose: ssl.Purpose) -> None:
     """Trusts the certificates of a file, those that can be read, and at least one; without a file the system's."""
     if not path:
         context.load_default_certs(purpose)
-        return
-    found = 0
-    for block in _CERTIFICATE.findall(_read(path)):
-        try:
-            context.load_verify_locations(cadata=block)
-        except (ssl.SSLError, ValueError):
-            continue
-        found += 1
-    if not found:
+    elif not trust(context, read_pem(path)):
         raise TlsFileError("failed to append certificate to pool")
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="latin-1") as file:
-            return file.read()
-    except OSError as e:
-        what = "read" if isinstance(e, IsADirectoryError) else "open"
-        raise TlsFileError(f"{what} {path}: {os.strerror(e.errno or 0).lower()}") from None
-
-
-def _check_pair(cert: str, key: str) -> None:
-    """Tells what OpenSSL has one word for: nothing in a file, the wrong thing, the two exchanged."""
-    in_cert, in_key = _BLOCK.findall(cert), _BLOCK.findall(key)
-    if not in_cert:
-        raise TlsFileError("tls: failed to find any PEM data in certificate input")
-    if "CERTIFICATE" not in in_cert:
-        if any(kind.endswith("PRIVATE KEY") for kind in in_cert) and "CERTIFICATE" in in_key:
-            raise TlsFileError(
-                "tls: failed to find certificate PEM data in certificate input, but did find a private key; "
-                "PEM inputs may have been switched"
-            )
-        raise TlsFileError("tls: failed to find certificate PEM data in certificate input")
-    if not in_key:
-        raise TlsFileError("tls: failed to find any PEM data in key input")
-    if not any(kind.endswith("PRIVATE KEY") for kind in in_key):
-        if "CERTIFICATE" in in_key:
-            raise TlsFileError("tls: found a certificate rather than a key in the PEM for the private key")
-        raise TlsFileError("tls: failed to find a private key in key input")
-    if "ENCRYPTED" in key:
-        raise TlsFileError("tls: failed to parse private key: it is encrypted, and there is nobody to ask")
-
-
-def _pair_fault(error: ssl.SSLError) -> str:
-    if error.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"):
-        return "tls: private key does not match public key"
-    words = (error.reason or str(error)).lower().replace("_", " ")
-    return f"tls: failed to load certificate and key: {words}"
-
-
-def _no_password() -> str:
-    """Instead of a question on the terminal."""
-    return ""

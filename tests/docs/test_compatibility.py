@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nsqadmin.options import COMMAND_LINE as NSQADMIN
 from nsqcore import debug_api
 from nsqd.options import command_line as nsqd_command_line
 from nsqd.protocol.commands import COMMANDS
@@ -42,6 +43,7 @@ def test_a_row_names_tests_that_speak_of_it(row: Row) -> None:
     [
         ("nsqd: flags", inventory.flags(nsqd_command_line())),
         ("nsqlookupd: flags", inventory.flags(nsqlookupd_command_line())),
+        ("nsqadmin: flags", inventory.flags(NSQADMIN)),
         ("nsqd: commands", {name.decode() for name in COMMANDS}),
         ("nsqd: HTTP endpoints", inventory.endpoints("nsqd") | DEBUG | MEMORY),
         ("nsqlookupd: HTTP endpoints", inventory.endpoints("nsqlookupd") | DEBUG),

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from nsqadmin.options import COMMAND_LINE, Options, check, clean_base_path
+from nsqadmin.options import COMMAND_LINE, Options, clean_base_path
 from nsqcore.durations import Duration
-from nsqcore.errors import StartError
 
 
 @pytest.mark.parametrize(
@@ -42,19 +41,3 @@ def test_defaults_are_the_originals() -> None:
         "5s",
     )
     assert options.acl_http_header == "X-Forwarded-User"
-
-
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        (Options(), "--nsqd-http-address or --lookupd-http-address required"),
-        (
-            Options(lookupd_http_addresses=["a:1"], nsqd_http_addresses=["b:1"]),
-            "use --nsqd-http-address or --lookupd-http-address not both",
-        ),
-    ],
-)
-def test_one_kind_of_address_is_needed(options: Options, text: str) -> None:
-    with pytest.raises(StartError) as refused:
-        check(options)
-    assert str(refused.value) == text

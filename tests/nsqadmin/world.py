@@ -92,14 +92,13 @@ class World:
 
     async def admin(self, *asked: FakeLookupd | FakeNsqd, **options: Any) -> Visitor:
         """A nsqadmin that was told to ask ``asked``, and waits little for them."""
-        admin = NsqAdmin(
-            Options(
-                http_address="127.0.0.1:0",
-                lookupd_http_addresses=[d.address for d in asked if isinstance(d, FakeLookupd)],
-                nsqd_http_addresses=[d.address for d in asked if isinstance(d, FakeNsqd)],
-                **{"http_client_request_timeout": Duration.parse("2s")} | options,
-            )
-        )
+        given: dict[str, Any] = {
+            "http_address": "127.0.0.1:0",
+            "lookupd_http_addresses": [d.address for d in asked if isinstance(d, FakeLookupd)],
+            "nsqd_http_addresses": [d.address for d in asked if isinstance(d, FakeNsqd)],
+            "http_client_request_timeout": Duration.parse("2s"),
+        }
+        admin = NsqAdmin(Options(**given | options))
         self.stack.push_async_callback(admin.stop)
         await admin.start()
         return Visitor(self.http, f"http://{admin.address}")

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Self
 
 import pytest
 from aiohttp import test_utils, web
+from yarl import URL
 
-from nsqcore.http_client import HttpFailure, JsonClient, _https_url
+from nsqcore.http_client import HttpFailure, JsonClient, _https_origin
 from nsqcore.version import NSQ_VERSION
+from tests.support.tls import Authority
 
 
 async def _echo(request: web.Request) -> web.Response:
@@ -75,6 +80,50 @@ async def _truncated(request: web.Request) -> web.StreamResponse:
 
 async def _https(request: web.Request) -> web.Response:
     return web.json_response({"message": "TLS_REQUIRED", "https_port": 1}, status=403)
+
+
+class _Secured:
+    """A daemon that says 403 and where its HTTPS is, until it gives up TLS."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+        self.refused = 0
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.server.configure_cert(context)
+        self._https = test_utils.TestServer(self._app(self._stats), scheme="https")
+        self._http = test_utils.TestServer(self._app(self._refuse))
+        self._context = context
+        self._tls = True
+
+    async def __aenter__(self) -> Self:
+        await self._https.start_server(ssl=self._context)
+        await self._http.start_server()
+        self.plain = str(self._http.make_url("")).rstrip("/")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+        await self._https.close()
+
+    async def give_up_tls(self) -> None:
+        self._tls = False
+        await self._https.close()
+
+    def _app(self, handler: Callable[[web.Request], Awaitable[web.Response]]) -> web.Application:
+        app = web.Application()
+        app.add_routes([web.get("/stats", handler)])
+        if handler == self._refuse:
+            app.add_routes([web.get("/nope", handler)])
+        return app
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        return web.json_response({"query": dict(request.query)})
+
+    async def _refuse(self, request: web.Request) -> web.Response:
+        if not self._tls:
+            return await self._stats(request)
+        self.refused += 1
+        return web.json_response({"message": "TLS_REQUIRED", "https_port": self._https.port}, status=403)
 
 
 ROUTES = [
@@ -200,22 +249,62 @@ async def test_a_daemon_that_requires_tls_is_asked_again_at_its_https_port(
 @pytest.mark.parametrize(
     ("url", "data", "retry"),
     [
-        ("http://h:4151/stats", b'{"https_port":4152}', "https://h:4152/stats"),
-        ("http://h/stats", b'{"https_port":4152}', "https://h:4152/stats"),
-        ("http://[::1]:4151/a/b", b'{"https_port":4152}', "https://[::1]:4152/a/b"),
-        ("http://[::1]/a", b'{"https_port":4152}', "https://[::1]:4152/a"),
+        ("http://h:4151/stats", b'{"https_port":4152}', "https://h:4152"),
+        ("http://h/stats", b'{"https_port":4152}', "https://h:4152"),
+        ("http://[::1]:4151/a/b", b'{"https_port":4152}', "https://[::1]:4152"),
+        ("http://[::1]/a", b'{"https_port":4152}', "https://[::1]:4152"),
         ("http://h:4151", b'{"https_port":4152}', "https://h:4152"),
-        ("https://h:4152/stats", b'{"https_port":4153}', None),
-        ("http://h:4151/stats", b'{"https_port":0}', None),
-        ("http://h:4151/stats", b'{"message":"FORBIDDEN"}', None),
-        ("http://h:4151/stats", b"[]", None),
-        ("http://h:4151/stats", b"no", None),
-        ("http://h:4151/stats", b'{"https_port":1e999}', None),
-        ("http://h:4151/stats", b'{"https_port":' + b"[" * 100_000, None),
+        ("http://h:4151?a=/:1", b'{"https_port":4152}', "https://h:4152"),
+        ("https://h:4152/stats", b'{"https_port":4153}', ""),
+        ("http://h:4151/stats", b'{"https_port":0}', ""),
+        ("http://h:4151/stats", b'{"message":"FORBIDDEN"}', ""),
+        ("http://h:4151/stats", b"[]", ""),
+        ("http://h:4151/stats", b"no", ""),
+        ("http://h:4151/stats", b'{"https_port":1e999}', ""),
+        ("http://h:4151/stats", b'{"https_port":' + b"[" * 100_000, ""),
     ],
 )
-def test_where_to_ask_again(url: str, data: bytes, retry: str | None) -> None:
-    assert _https_url(url, data) == retry
+def test_where_to_ask_again(url: str, data: bytes, retry: str) -> None:
+    assert _https_origin(url, data) == retry
+
+
+@pytest.fixture
+async def secured(tmp_path: Path) -> AsyncIterator[_Secured]:
+    async with _Secured(Authority(tmp_path)) as daemon:
+        yield daemon
+
+
+async def test_a_daemon_that_requires_tls_is_asked_there_at_once_the_next_time(secured: _Secured) -> None:
+    async with JsonClient(tls=secured.authority.context) as client:
+        for _ in range(3):
+            assert await client.get(secured.plain + "/stats", topic="t") == {"query": {"topic": "t"}}
+            assert await client.get(URL(f"{secured.plain}/stats?topic=%74", encoded=True)) == {
+                "query": {"topic": "t"}
+            }
+    assert secured.refused == 1
+
+
+async def test_a_daemon_that_does_without_tls_again_is_found_again(secured: _Secured) -> None:
+    async with JsonClient(tls=secured.authority.context) as client:
+        await client.get(secured.plain + "/stats")
+        await secured.give_up_tls()
+        with pytest.raises(HttpFailure):
+            await client.get(secured.plain + "/stats")
+        assert await client.get(secured.plain + "/stats") == {"query": {}}
+
+
+async def test_a_refusal_behind_tls_does_not_make_the_client_forget(secured: _Secured) -> None:
+    async with JsonClient(tls=secured.authority.context) as client:
+        for _ in range(3):
+            with pytest.raises(HttpFailure, match="404"):
+                await client.get(secured.plain + "/nope")
+    assert secured.refused == 1
+
+
+async def test_a_certificate_of_a_stranger_is_refused(secured: _Secured) -> None:
+    async with JsonClient() as client:
+        with pytest.raises(HttpFailure, match="certificate verify failed"):
+            await client.get(secured.plain + "/stats")
 
 
 async def test_it_can_be_closed_twice() -> None:

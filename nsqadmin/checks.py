@@ -1,0 +1,90 @@
+"""What must be so before nsqadmin starts: the original's checks in the original's order, then ours.
+
+Each failure is one line, ``failed to instantiate nsqadmin - reason``, and exit status 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nsqadmin.options import Options
+from nsqcore.addresses import HostPort, go_host_port
+from nsqcore.errors import StartError
+from nsqcore.golang import go_reason
+
+if TYPE_CHECKING:
+    import ssl
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the options mean, once they are known to make sense."""
+
+    lookupds: list[str]
+    """``host:port`` of each nsqlookupd, as URLs want it."""
+    nsqds: list[str]
+    tls: ssl.SSLContext | None
+    """How daemons are asked over HTTPS; None where the options say nothing of it."""
+
+
+async def check(options: Options) -> Checked:
+    """Raises StartError for the first thing that is wrong, in the original's words."""
+    if not options.lookupd_http_addresses and not options.nsqd_http_addresses:
+        raise StartError("--nsqd-http-address or --lookupd-http-address required")
+    if options.lookupd_http_addresses and options.nsqd_http_addresses:
+        raise StartError("use --nsqd-http-address or --lookupd-http-address not both")
+    tls = _tls(options)
+    return Checked(
+        [await resolve("lookupd", address) for address in options.lookupd_http_addresses],
+        [await resolve("nsqd", address) for address in options.nsqd_http_addresses],
+        tls,
+    )
+
+
+def _tls(options: Options) -> ssl.SSLContext | None:
+    cert, key = options.http_client_tls_cert, options.http_client_tls_key
+    if cert and not key:
+        raise StartError("--http-client-tls-key must be specified with --http-client-tls-cert")
+    if key and not cert:
+        raise StartError("--http-client-tls-cert must be specified with --http-client-tls-key")
+    roots, anybody = options.http_client_tls_root_ca_file, options.http_client_tls_insecure_skip_verify
+    if not cert and not roots and not anybody:
+        return None
+    import ssl  # late, with what follows: only for who asks
+
+    from nsqcore.tls_files import TlsFileError, load_pair, read_pem, trust
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if cert:
+        try:
+            load_pair(context, cert, key)
+        except TlsFileError as e:
+            raise StartError(f"failed to LoadX509KeyPair {cert}, {key} - {e}") from None
+    if roots:
+        try:
+            pem = read_pem(roots)
+        except TlsFileError as e:
+            raise StartError(f"failed to read TLS root CA file {roots} - {e}") from None
+        if not trust(context, pem):
+            raise StartError(f"failed to AppendCertsFromPEM {roots}")
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # what is in the file is trusted, root or not
+    elif not anybody:
+        context.load_default_certs()
+    if anybody:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def resolve(kind: str, address: str) -> str:
+    """The address as URLs want it; raises StartError when its form is wrong or its name does not resolve."""
+    try:
+        host, port = go_host_port(address)
+        await asyncio.get_running_loop().getaddrinfo(host or None, port, type=socket.SOCK_STREAM)
+    except (OSError, ValueError) as e:
+        reason = f"lookup {host}: {go_reason(e)}" if isinstance(e, OSError) else str(e)
+        raise StartError(f"failed to resolve --{kind}-http-address ({address}) - {reason}") from None
+    return str(HostPort(host or "127.0.0.1", port))
