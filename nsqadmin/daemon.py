@@ -12,6 +12,7 @@ from aiohttp.web_response import ContentCoding
 from nsqadmin.api.http_api import HttpApi
 from nsqadmin.checks import check
 from nsqadmin.cluster.cluster import Cluster, Unknown, Unreachable
+from nsqadmin.history.sampler import Sampler
 from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
 from nsqadmin.pages.pages import Pages
@@ -48,6 +49,7 @@ class NsqAdmin:
         """Where it listens, once it does."""
         self._client: JsonClient | None = None
         self._runner: web.AppRunner | None = None
+        self._sampler: Sampler | None = None
 
     async def start(self) -> None:
         """Serves when it returns; raises StartError in the original's words when it can't."""
@@ -62,10 +64,11 @@ class NsqAdmin:
             tls=None if tls is None else lambda: tls,
         )
         cluster = Cluster(self._client, lookupds=checked.lookupds, nsqds=checked.nsqds)
+        self._sampler = sampler = Sampler(cluster)
         html = Html(options.base_path, Guard(options.admin_users, options.acl_http_header))
         routes = [
             *HttpApi(cluster, html.guard).routes(),
-            *Pages(cluster, html).routes(),
+            *Pages(cluster, html, sampler).routes(),
             *ActionPages(cluster, html).routes(),
             *Assets().routes(),
             Route("GET", "/ping", _ping, quiet=True, plain=True),
@@ -75,6 +78,7 @@ class NsqAdmin:
         await self._runner.setup()
         self.address = await listen(self._runner, options.http_address)
         log.info("HTTP: listening on %s", self.address)
+        sampler.start()
 
     async def stop(self) -> None:
         """Closes the listener, lets answers on their way go out for a second, then the connections."""
@@ -82,6 +86,8 @@ class NsqAdmin:
             if self.address:
                 log.info("HTTP: closing %s", self.address)
             await self._runner.cleanup()
+        if self._sampler is not None:
+            await self._sampler.stop()
         if self._client is not None:
             await self._client.close()
 

@@ -63,6 +63,16 @@ class Registration:
 
 
 @dataclass(slots=True)
+class Registry:
+    """What one nsqlookupd knows; ``problem`` when it did not say."""
+
+    address: str
+    nodes: list[Node] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
+    problem: Problem | None = None
+
+
+@dataclass(slots=True)
 class Overview:
     """The whole cluster without its clients."""
 
@@ -93,6 +103,31 @@ class Cluster:
         nodes = await self.nodes()
         names = merge.merge_names((topic.name for topic in node.topics) for node in nodes.value)
         return Found(names, nodes.problems)
+
+    async def registry(self, lookupd: str) -> Registry:
+        """What one nsqlookupd knows."""
+        nodes, topics = await asyncio.gather(
+            self._ask(NSQLOOKUPD, lookupd, "/nodes", answers.read_producers),
+            self._ask(NSQLOOKUPD, lookupd, "/topics", answers.read_topic_names),
+        )
+        if isinstance(nodes, Problem):
+            return Registry(lookupd, problem=nodes)
+        if isinstance(topics, Problem):
+            return Registry(lookupd, problem=topics)
+        return Registry(lookupd, nodes, topics)
+
+    async def described(self) -> Found[list[Node]]:
+        """Without nsqlookupds: every node as it describes itself; those that do not answer are problems."""
+        return await self._ask_nsqds(at_least_one=False)
+
+    async def raw_stats(self, address: str, **query: str) -> bytes | Problem:
+        """The JSON of one node's ``/stats``, not read yet."""
+        log.debug("CI: querying nsqd http://%s/stats", address)
+        try:
+            answer = await self.client.fetch("GET", f"http://{address}/stats", {"format": "json", **query})
+        except HttpFailure as e:
+            return _problem(NSQD, address, e)
+        return answer.data
 
     async def nodes(self) -> Found[list[Node]]:
         """All nodes and the topics they produce; raises Unreachable."""

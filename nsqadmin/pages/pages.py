@@ -9,6 +9,7 @@ from aiohttp import web
 
 from nsqadmin.cluster.cluster import NSQLOOKUPD, Cluster, Found, Overview
 from nsqadmin.cluster.model import Channel, Client, Node, NodeStats, Queue, Topic
+from nsqadmin.history.series import History
 from nsqadmin.pages.listing import COLUMNS, LONGEST, Listing
 from nsqadmin.web.html import Html
 from nsqadmin.web.http_server import Route, query_of
@@ -33,8 +34,9 @@ class Totals:
 class Pages:
     """Topics, Topic, Channel, Nodes and Node; they change nothing."""
 
-    def __init__(self, cluster: Cluster, html: Html) -> None:
+    def __init__(self, cluster: Cluster, html: Html, history: History) -> None:
         self.cluster = cluster
+        self.history = history
         self.html = html
 
     def routes(self) -> list[Route]:

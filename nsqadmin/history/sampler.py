@@ -1,0 +1,328 @@
+"""Looks at the whole cluster every few seconds and remembers what it saw.
+
+One request per daemon and sample. A daemon that was silent the last time is asked beside the others' samples, not
+in them: what hangs delays one sample by its time-out, once, and is asked again as soon as that has passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from nsqadmin.cluster import merge
+from nsqadmin.cluster.answers import BadAnswer
+from nsqadmin.cluster.cluster import NSQD, NSQLOOKUPD, Cluster, Registry, Unreachable
+from nsqadmin.cluster.model import Node, Problem
+from nsqadmin.history.folding import Counters, Folding
+from nsqadmin.history.reading import NodeReading, read
+from nsqadmin.history.ring import Grain, Past, Values
+from nsqadmin.history.series import CLUSTER, Key, Metric, Series
+from nsqadmin.history.snapshot import Figures, LookupdNow, NodeNow, Snapshot, TopicNow
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 16
+"""Answers of nodes that may be on their way at a time: each may be megabytes."""
+_GONE_S = 600.0
+"""How long a node that nobody names any more is still shown."""
+_SHARE = 0.15
+"""Of one core, that sampling may take; beyond it samples come less often."""
+_FINE_S = 1200.0
+_COARSE_STEP_S = 60.0
+_MOST_SERIES = 5000
+
+
+@dataclass(slots=True)
+class _Read:
+    reading: NodeReading
+    at: float
+
+
+@dataclass(slots=True)
+class _Silence:
+    since: float
+    problem: Problem
+
+
+class Sampler:
+    """The past and the present of one cluster; :meth:`start` it, :meth:`stop` it."""
+
+    def __init__(self, cluster: Cluster, *, interval: float = 5.0, history: float = 43200.0) -> None:
+        self.cluster = cluster
+        self.interval = self._asked_interval = interval
+        self._past = Past(
+            Grain(interval, max(1, int(_FINE_S / interval))),
+            Grain(_COARSE_STEP_S, max(1, int(history / _COARSE_STEP_S))),
+            most=_MOST_SERIES,
+        )
+        self._told_full = False
+        self._snapshot: Snapshot | None = None
+        self._sampled_at = 0.0
+        self._failure: Unreachable | None = None
+        self._begun = self._ended = 0
+        """Samples begun and ended, good or not."""
+        self._changed = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._counters: dict[str, Counters] = {}
+        self._known: dict[str, tuple[Node, float]] = {}
+        """Nodes by name, and when they were named last."""
+        self._silent: dict[str, _Silence] = {}
+        """By the names of nodes and the addresses of nsqlookupds that do not answer."""
+        self._asking: dict[str, asyncio.Task[_Read | Problem]] = {}
+        self._asking_lookupds: dict[str, asyncio.Task[Registry]] = {}
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._task: asyncio.Task[None] | None = None
+
+    # ---- what pages ask --------------------------------------------------------------------------
+
+    async def latest(self, *, fresh: bool = False) -> Snapshot:
+        """The newest sample; see :class:`nsqadmin.history.series.History`."""
+        if fresh:
+            number = self._begun + 1
+            self._hurry.set()
+            while self._ended < number:
+                await self._wait()
+        while self._snapshot is None:
+            if self._failure is not None:
+                raise self._failure
+            await self._wait()
+        return self._snapshot
+
+    async def next(self, after: int) -> Snapshot:
+        """The first sample whose number is above ``after``."""
+        while self._snapshot is None or self._snapshot.number <= after:
+            await self._wait()
+        return self._snapshot
+
+    def series(self, key: Key, metric: Metric, seconds: float, points: int = 120) -> Series:
+        """The last ``seconds`` of one figure in at most ``points`` values."""
+        now = time.time()
+        if self._snapshot is not None and now - self._snapshot.at < 2 * self.interval:
+            now = self._sampled_at  # else the newest point would be one that is not measured yet
+        return self._past.series(key, metric, now, seconds, points)
+
+    async def _wait(self) -> None:
+        await self._changed.wait()
+
+    # ---- its life --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Takes the first sample soon, and goes on."""
+        self._task = asyncio.create_task(self._run(), name="sampler")
+
+    async def stop(self) -> None:
+        """Ends it at once; twice is fine."""
+        tasks = [self._task, *self._asking.values(), *self._asking_lookupds.values()]
+        ours = [task for task in tasks if task is not None]
+        for task in ours:
+            task.cancel()
+        await asyncio.gather(*ours, return_exceptions=True)
+        self._task = None
+        self._asking.clear()
+        self._asking_lookupds.clear()
+
+    async def _run(self) -> None:
+        while True:
+            began = time.monotonic()
+            self._hurry.clear()
+            self._begun += 1
+            busy = time.thread_time()
+            try:
+                self._snapshot = await self._sample()
+                self._failure = None
+            except Unreachable as e:
+                self._failure = e
+            except Exception:  # a cluster may always say something new; the next sample is taken all the same
+                log.exception("HISTORY: a sample failed")
+            self._ended = self._begun
+            self._pace(time.thread_time() - busy)
+            self._changed.set()
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._hurry.wait(), self._rest(time.monotonic() - began))
+            except TimeoutError:
+                pass
+
+    def _pace(self, cpu_s: float) -> None:
+        """Samples come as often as asked, or as a fair share of the core allows."""
+        wanted = max(self._asked_interval, cpu_s / _SHARE)
+        if wanted > self._asked_interval and self.interval == self._asked_interval:
+            log.info("HISTORY: a sample takes %.2f s of work, so one is taken every %.1f s", cpu_s, wanted)
+        self.interval = wanted
+
+    def _rest(self, took_s: float) -> float:
+        """Seconds until the next sample. They keep to the middle of the points that they fill."""
+        to_middle = self.interval - (time.time() - self.interval / 2) % self.interval
+        return to_middle if took_s < self.interval else 0.0
+
+    # ---- one sample ------------------------------------------------------------------------------
+
+    async def _sample(self) -> Snapshot:
+        began, at = time.monotonic(), time.time()
+        registries = await self._ask_lookupds()
+        nodes, registered, problems = await self._find_nodes(registries)
+        folding = Folding()
+        shown = await asyncio.gather(*(self._node_now(node, folding) for node in nodes))
+        problems += [node.problem for node in shown if node.problem is not None]
+        for name in self._counters.keys() - {node.name for node in nodes}:
+            del self._counters[name]
+        now = time.time()
+        snapshot = Snapshot(
+            at=now,
+            took_s=time.monotonic() - began,
+            topics=folding.topics(registered),
+            nodes=[*shown, *self._gone(nodes, now)],
+            lookupds=[self._lookupd_now(registry) for registry in registries],
+            total=folding.total(),
+            problems=_once(problems),
+            number=(self._snapshot.number if self._snapshot else 0) + 1,
+        )
+        self._sampled_at = at
+        left_out = self._past.add(at, dict(_figures(snapshot)), self.interval)
+        if left_out and not self._told_full:
+            log.warning("HISTORY: %d series are kept, no more; %d are left out", self._past.most, left_out)
+            self._told_full = True
+        return snapshot
+
+    async def _ask_lookupds(self) -> list[Registry]:
+        if not self.cluster.by_lookupd:
+            return []
+        return await asyncio.gather(*(self._ask_lookupd(address) for address in self.cluster.lookupds))
+
+    async def _ask_lookupd(self, address: str) -> Registry:
+        task = self._asking_lookupds.pop(address, None)
+        if task is None:
+            task = asyncio.create_task(self.cluster.registry(address))
+        if address in self._silent and not task.done():
+            self._asking_lookupds[address] = task
+            return Registry(address, problem=self._silent[address].problem)
+        return await task
+
+    async def _find_nodes(self, registries: Sequence[Registry]) -> tuple[list[Node], set[str], list[Problem]]:
+        """The nodes, the topics that nsqlookupds know, and who did not say."""
+        registered: set[str] = set()
+        if self.cluster.by_lookupd:
+            problems = [registry.problem for registry in registries if registry.problem is not None]
+            answered = [registry for registry in registries if registry.problem is None]
+            if answered:
+                nodes = merge.merge_nodes((registry.address, registry.nodes) for registry in answered)
+                registered = {topic for registry in answered for topic in registry.topics}
+            elif self._known:
+                # The nsqlookupds are away, not the nodes: those known go on being watched.
+                nodes = [node for node, _ in self._known.values()]
+            else:
+                raise Unreachable(NSQLOOKUPD, problems)
+        else:
+            found = await self.cluster.described()
+            problems = found.problems
+            if not found.value and not self._known:
+                raise Unreachable(NSQD, problems)
+            seen = {node.name: node for node in found.value}
+            nodes = merge.mark_out_of_date([*({n: k for n, (k, _) in self._known.items()} | seen).values()])
+        now = time.time()
+        for node in nodes:
+            self._known[node.name] = node, now
+        return nodes, registered, problems
+
+    async def _node_now(self, node: Node, folding: Folding) -> NodeNow:
+        name = node.name
+        task = self._asking.pop(name, None)
+        if task is None:
+            task = asyncio.create_task(self._ask(node, gently=name not in self._silent))
+        if name in self._silent and not task.done():
+            self._asking[name] = task
+            await asyncio.wait([task], timeout=0.2)
+            if not task.done():
+                return self._silent_now(node)
+            del self._asking[name]
+        answer = await task
+        if isinstance(answer, Problem):
+            self._note_silence(name, answer)
+            return self._silent_now(node)
+        self._silent.pop(name, None)
+        now, self._counters[name] = folding.add(node, answer.reading, self._counters.get(name), answer.at)
+        return now
+
+    async def _ask(self, node: Node, *, gently: bool) -> _Read | Problem:
+        if not gently:
+            return await self._ask_now(node)
+        async with self._room:
+            return await self._ask_now(node)
+
+    async def _ask_now(self, node: Node) -> _Read | Problem:
+        answer = await self.cluster.raw_stats(node.http_address, include_clients="false")
+        if isinstance(answer, Problem):
+            return answer
+        try:
+            return _Read(read(answer), time.monotonic())
+        except BadAnswer as e:
+            return Problem(NSQD, node.http_address, f"its answer to /stats makes no sense: {e}")
+
+    def _gone(self, nodes: Iterable[Node], now: float) -> list[NodeNow]:
+        """Nodes that were there and that nobody names any more."""
+        named = {node.name for node in nodes}
+        gone = []
+        for name, (node, last) in list(self._known.items()):
+            if name in named:
+                continue
+            if now - last > _GONE_S:
+                del self._known[name]
+                self._silent.pop(name, None)
+            else:
+                gone.append(NodeNow(node=replace(node, topics=[]), gone=True, silent_since=last))
+        return gone
+
+    def _lookupd_now(self, registry: Registry) -> LookupdNow:
+        if registry.problem is None:
+            self._silent.pop(registry.address, None)
+            return LookupdNow(registry.address, len(registry.nodes), len(registry.topics))
+        silence = self._note_silence(registry.address, registry.problem)
+        return LookupdNow(registry.address, problem=silence.problem, silent_since=silence.since)
+
+    def _note_silence(self, name: str, problem: Problem) -> _Silence:
+        silence = self._silent.setdefault(name, _Silence(time.time(), problem))
+        silence.problem = problem
+        return silence
+
+    def _silent_now(self, node: Node) -> NodeNow:
+        silence = self._silent[node.name]
+        return NodeNow(node=node, problem=silence.problem, silent_since=silence.since)
+
+
+def _figures(snapshot: Snapshot) -> Iterable[tuple[Key, Values]]:
+    yield CLUSTER, _values(snapshot.total, snapshot.total.depth)
+    for node in snapshot.nodes:
+        if node.problem is None and not node.gone:
+            yield Key("node", node.node.name), _values(node, node.depth + node.channel_depth)
+    for topic in snapshot.topics.values():
+        yield Key("topic", topic.topic_name), _values(topic, topic.depth + topic.channel_depth)
+        yield from _channels(topic)
+
+
+def _channels(topic: TopicNow) -> Iterable[tuple[Key, Values]]:
+    for channel in topic.channels:
+        yield Key("channel", topic.topic_name, channel.channel_name), _values(channel, channel.depth)
+
+
+def _values(figures: Figures, depth: int) -> Values:
+    percentiles = sorted(figures.latency.percentiles, key=lambda p: p.quantile)
+    return {
+        Metric.PUBLISHED: figures.rates.published,
+        Metric.FINISHED: figures.rates.finished,
+        Metric.REQUEUED: figures.rates.requeued,
+        Metric.TIMED_OUT: figures.rates.timed_out,
+        Metric.DEPTH: depth,
+        Metric.IN_FLIGHT: figures.in_flight_count,
+        Metric.DEFERRED: figures.deferred_count,
+        Metric.CLIENTS: figures.client_count,
+        Metric.LATENCY_HIGH: percentiles[-1].highest if percentiles else None,
+        Metric.LATENCY_LOW: percentiles[0].average if percentiles else None,
+    }
+
+
+def _once(problems: Iterable[Problem]) -> list[Problem]:
+    """One problem per daemon."""
+    return list({(problem.daemon, problem.address): problem for problem in problems}.values())
