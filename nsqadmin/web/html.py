@@ -10,6 +10,7 @@ from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from nsqadmin.web import charts
 from nsqadmin.web.guard import Guard
 from nsqcore.version import NSQ_VERSION, suite_version
 
@@ -78,6 +79,7 @@ class Html:
             number=number, span=span, latency=latency, percent=percent, moment=moment, plural=_plural
         )
         self.env.globals.update(url=self.url, nsq_version=NSQ_VERSION, suite_version=suite_version())
+        self.env.globals.update(sparkline=charts.sparkline, chart=charts.chart, line=charts.Line)
 
     @property
     def cookie_path(self) -> str:
