@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nsqadmin.options import Options
+from nsqadmin.urls import Service, read_service
 from nsqcore.addresses import HostPort, go_host_port
 from nsqcore.errors import StartError
 from nsqcore.golang import go_reason
@@ -37,11 +38,19 @@ async def check(options: Options) -> Checked:
     if options.lookupd_http_addresses and options.nsqd_http_addresses:
         raise StartError("use --nsqd-http-address or --lookupd-http-address not both")
     tls = _tls(options)
-    return Checked(
-        [await resolve("lookupd", address) for address in options.lookupd_http_addresses],
-        [await resolve("nsqd", address) for address in options.nsqd_http_addresses],
-        tls,
-    )
+    lookupds = [await resolve("lookupd", address) for address in options.lookupd_http_addresses]
+    nsqds = [await resolve("nsqd", address) for address in options.nsqd_http_addresses]
+    # The original has no more checks: what follows would crash it later, or leave it of no use.
+    if options.notification_http_endpoint:
+        _service("notification-http-endpoint", options.notification_http_endpoint)
+    return Checked(lookupds, nsqds, tls)
+
+
+def _service(flag: str, url: str) -> Service:
+    try:
+        return read_service(url)
+    except ValueError as e:
+        raise StartError(f"failed to parse --{flag} ({url}) - {e}") from None
 
 
 def _tls(options: Options) -> ssl.SSLContext | None:

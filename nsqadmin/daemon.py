@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.web_response import ContentCoding
 
 from nsqadmin.api.http_api import HttpApi
+from nsqadmin.changes.notify import Notifier
 from nsqadmin.checks import check
 from nsqadmin.cluster.cluster import Cluster, Unknown, Unreachable
 from nsqadmin.history.sampler import Sampler
@@ -48,6 +49,7 @@ class NsqAdmin:
         self.address = ""
         """Where it listens, once it does."""
         self._client: JsonClient | None = None
+        self._notifier: Notifier | None = None
         self._runner: web.AppRunner | None = None
         self._sampler: Sampler | None = None
 
@@ -63,13 +65,18 @@ class NsqAdmin:
             max_connections=0,
             tls=None if tls is None else lambda: tls,
         )
+        self._notifier = notifier = Notifier(
+            options.notification_http_endpoint,
+            connect_timeout=options.http_client_connect_timeout.seconds,
+            request_timeout=options.http_client_request_timeout.seconds,
+        )
         cluster = Cluster(self._client, lookupds=checked.lookupds, nsqds=checked.nsqds)
         self._sampler = sampler = Sampler(cluster)
         html = Html(options.base_path, Guard(options.admin_users, options.acl_http_header))
         routes = [
-            *HttpApi(cluster, html.guard).routes(),
+            *HttpApi(cluster, html.guard, notifier).routes(),
             *Pages(cluster, html, sampler).routes(),
-            *ActionPages(cluster, html).routes(),
+            *ActionPages(cluster, html, notifier).routes(),
             *Assets().routes(),
             Route("GET", "/ping", _ping, quiet=True, plain=True),
         ]
@@ -81,13 +88,18 @@ class NsqAdmin:
         sampler.start()
 
     async def stop(self) -> None:
-        """Closes the listener, lets answers on their way go out for a second, then the connections."""
+        """Closes the listener, lets answers on their way go out for a second, then the connections.
+
+        Notifications that wait get a few seconds more.
+        """
         if self._runner is not None:
             if self.address:
                 log.info("HTTP: closing %s", self.address)
             await self._runner.cleanup()
         if self._sampler is not None:
             await self._sampler.stop()
+        if self._notifier is not None:
+            await self._notifier.close()
         if self._client is not None:
             await self._client.close()
 

@@ -50,6 +50,9 @@ class Options:
     nsqd_http_addresses: list[str] = option(
         [], "host:port of a nsqd's HTTP API", flag="nsqd-http-address", key="nsqd_http_addresses"
     )
+    notification_http_endpoint: str = option(
+        "", "URL that gets a POST of JSON for each change that was made; empty for none"
+    )
     http_client_connect_timeout: Duration = option(
         Duration.parse("2s"), "how long a connection to nsqd or nsqlookupd may take"
     )

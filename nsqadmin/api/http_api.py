@@ -11,6 +11,7 @@ from aiohttp import web
 from nsqadmin.api.shapes import channel_json, node_json, topic_json
 from nsqadmin.changes import actions
 from nsqadmin.changes.actions import Change, Verb
+from nsqadmin.changes.notify import Notifier, Origin
 from nsqadmin.cluster.cluster import Cluster
 from nsqadmin.cluster.model import Problem
 from nsqadmin.web.guard import Guard
@@ -24,9 +25,10 @@ _VERBS = {"pause": Verb.PAUSE, "unpause": Verb.UNPAUSE, "empty": Verb.EMPTY}
 class HttpApi:
     """The endpoints below ``/api/``; every answer has a ``message``, empty or a warning."""
 
-    def __init__(self, cluster: Cluster, guard: Guard) -> None:
+    def __init__(self, cluster: Cluster, guard: Guard, notifier: Notifier) -> None:
         self.cluster = cluster
         self.guard = guard
+        self.notifier = notifier
 
     def routes(self) -> list[Route]:
         """The API's routes, without the base path."""
@@ -140,6 +142,7 @@ class HttpApi:
     async def _apply(self, request: web.Request, change: Change) -> Body:
         outcome = await actions.apply(self.cluster, change)
         actions.record(outcome, self.guard.user(request), request.remote or "")
+        self.notifier.tell(outcome, Origin.of(request, self.guard.user(request)))
         outcome.must_have_worked()
         if not outcome.steps:
             return {"message": f"WARNING: no nsqd has topic {change.topic}, nothing was changed"}

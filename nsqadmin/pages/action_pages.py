@@ -9,6 +9,7 @@ from aiohttp import web
 from nsqadmin.changes import actions, consequences
 from nsqadmin.changes.actions import Change, Verb
 from nsqadmin.changes.consequences import Consequences
+from nsqadmin.changes.notify import Notifier, Origin
 from nsqadmin.cluster.cluster import Cluster, Unknown
 from nsqadmin.cluster.merge import merge_topic
 from nsqadmin.cluster.model import Problem
@@ -28,9 +29,10 @@ class ActionPages:
     Forms carry a token that must match the browser's cookie, and other sites' pages are turned away.
     """
 
-    def __init__(self, cluster: Cluster, html: Html) -> None:
+    def __init__(self, cluster: Cluster, html: Html, notifier: Notifier) -> None:
         self.cluster = cluster
         self.html = html
+        self.notifier = notifier
 
     def routes(self) -> list[Route]:
         """The routes, without the base path."""
@@ -70,6 +72,7 @@ class ActionPages:
                 return self._form(request, "create.html", status=400, change=change, **errors)
         outcome = await actions.apply(self.cluster, change)
         actions.record(outcome, self.html.guard.user(request), request.remote or "")
+        self.notifier.tell(outcome, Origin.of(request, self.html.guard.user(request)))
         status = 200 if outcome.done or not outcome.failures else 502
         return self.html.page(request, "result.html", status=status, outcome=outcome, change=change)
 

@@ -55,6 +55,15 @@ SPECIAL = [
     start("--acl-http-header="),
     start("--admin-user=a", "--admin-user=b"),
     start("--http-client-connect-timeout=1s", "--http-client-request-timeout=10s"),
+    start("--notification-http-endpoint=https://u:p@[::1]:8000/hook?key=1"),
+    *(
+        fails(HERE, f"--notification-http-endpoint={url}", why=f"failed to parse --notification-http-endpoint ({url}) - {why}", ours=True)
+        for url, why in (
+            ("%zz", 'parse "%zz": invalid URL escape "%zz"'),
+            ("foo", "want a URL such as https://host:port/path"),
+            ("ftp://h/", "want a URL such as https://host:port/path"),
+        )
+    ),
     start("--verbose"),
     Row(("--verbose=x",), 2, 'invalid boolean value "x" for -verbose: parse error'),
     Row(("--bogus",), 2, "flag provided but not defined: -bogus"),
