@@ -71,7 +71,9 @@ class NsqAdmin:
             request_timeout=options.http_client_request_timeout.seconds,
         )
         cluster = Cluster(self._client, lookupds=checked.lookupds, nsqds=checked.nsqds)
-        self._sampler = sampler = Sampler(cluster)
+        self._sampler = sampler = Sampler(
+            cluster, interval=options.sample_interval.seconds, history=options.history.seconds
+        )
         html = Html(options.base_path, Guard(options.admin_users, options.acl_http_header))
         routes = [
             *HttpApi(cluster, html.guard, notifier).routes(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nsqcore.command_line import CommandLine
 from nsqcore.durations import Duration
 from nsqcore.logs import LogFormat, LogLevel
-from nsqcore.options import option
+from nsqcore.options import Limit, option
 
 ABOUT = """
 nsqadmin shows a cluster of nsqd and lets people act on it. A first try, with nsqlookupd on this machine:
@@ -49,6 +49,14 @@ class Options:
     )
     nsqd_http_addresses: list[str] = option(
         [], "host:port of a nsqd's HTTP API", flag="nsqd-http-address", key="nsqd_http_addresses"
+    )
+    sample_interval: Duration = option(
+        Duration.parse("5s"),
+        "how often the whole cluster is looked at, for rates, charts and warnings",
+        limit=Limit("100ms or more", lambda value: value.seconds >= 0.1),
+    )
+    history: Duration = option(
+        Duration.parse("12h"), "how far back the charts go; a series takes 4 bytes per minute and figure"
     )
     notification_http_endpoint: str = option(
         "", "URL that gets a POST of JSON for each change that was made; empty for none"
