@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nsqadmin.options import Options
 from nsqadmin.urls import Service, read_service
+from nsqadmin.web.nearby import Network, read_network
 from nsqcore.addresses import HostPort, go_host_port
 from nsqcore.errors import StartError
 from nsqcore.golang import go_reason
@@ -29,6 +30,8 @@ class Checked:
     nsqds: list[str]
     tls: ssl.SSLContext | None
     """How daemons are asked over HTTPS; None where the options say nothing of it."""
+    config_from: Network | None
+    """Who may ask ``/config``; None: nobody."""
 
 
 async def check(options: Options) -> Checked:
@@ -40,10 +43,18 @@ async def check(options: Options) -> Checked:
     tls = _tls(options)
     lookupds = [await resolve("lookupd", address) for address in options.lookupd_http_addresses]
     nsqds = [await resolve("nsqd", address) for address in options.nsqd_http_addresses]
+    network = _network(options.allow_config_from_cidr)
     # The original has no more checks: what follows would crash it later, or leave it of no use.
     if options.notification_http_endpoint:
         _service("notification-http-endpoint", options.notification_http_endpoint)
-    return Checked(lookupds, nsqds, tls)
+    return Checked(lookupds, nsqds, tls, network)
+
+
+def _network(cidr: str) -> Network | None:
+    try:
+        return read_network(cidr) if cidr else None
+    except ValueError as e:
+        raise StartError(f"failed to parse --allow-config-from-cidr ({cidr}) - {e}") from None
 
 
 def _service(flag: str, url: str) -> Service:

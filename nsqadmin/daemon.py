@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiohttp import web
 from aiohttp.web_response import ContentCoding
 
+from nsqadmin.api.config import ConfigApi
 from nsqadmin.api.http_api import HttpApi
 from nsqadmin.changes.notify import Notifier
 from nsqadmin.checks import check
@@ -21,6 +22,7 @@ from nsqadmin.web.assets import Assets
 from nsqadmin.web.guard import Guard
 from nsqadmin.web.html import POLICY, Html
 from nsqadmin.web.http_server import Body, Route, listen, make_runner, refusal
+from nsqadmin.web.nearby import Nearby
 from nsqcore.errors import HttpError
 from nsqcore.http_client import JsonClient
 from nsqcore.version import banner
@@ -79,6 +81,7 @@ class NsqAdmin:
             *HttpApi(cluster, html.guard, notifier).routes(),
             *Pages(cluster, html, sampler).routes(),
             *ActionPages(cluster, html, notifier).routes(),
+            *ConfigApi(options, cluster, Nearby(checked.config_from)).routes(),
             *Assets().routes(),
             Route("GET", "/ping", _ping, quiet=True, plain=True),
         ]

@@ -77,6 +77,9 @@ class Options:
         "", "path of the certificate that nsqadmin shows to daemons, PEM; with --http-client-tls-key"
     )
     http_client_tls_key: str = option("", "path of its private key, PEM")
+    allow_config_from_cidr: str = option(
+        "127.0.0.1/8", "network that may read and change options at /config; empty for nobody"
+    )
     acl_http_header: str = option(
         "X-Forwarded-User", "request header that names the user; set it by a proxy that all traffic passes"
     )

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 
 from nsqcore import logs
 from nsqcore.api_server import Endpoint
 from nsqcore.errors import HttpError
-from nsqcore.golang import go_json
 from nsqcore.http_exchange import Body, Request
-from nsqcore.logs import LogLevel
+from nsqcore.option_values import BadOption, read_level, read_texts, told
 from nsqd.options import Options
-
-_BAD_VALUE = HttpError(400, "INVALID_VALUE")
-_BAD_OPTION = HttpError(400, "INVALID_OPTION")
 
 
 class ConfigApi:
@@ -58,44 +53,20 @@ class ConfigApi:
             raise too_long
         key = request.args["opt"]
         if key == "nsqlookupd_tcp_addresses":
-            addresses = _addresses(body)
+            addresses = read_texts(body)
             self._options.nsqlookupd_tcp_addresses = addresses or []
             self._resolved[key] = addresses
             self._connect_lookupds(addresses or ())
         elif key == "log_level":
-            try:
-                level = LogLevel.parse(body.decode("utf-8", "surrogateescape"))
-            except ValueError:
-                raise _BAD_VALUE from None
+            level = read_level(body)
             self._options.log_level = level
             logs.set_level(level)
         else:
-            raise _BAD_OPTION
+            raise BadOption
         return self._value(key)
 
     def _value(self, key: str) -> Body:
         if key not in self._keys:
-            raise _BAD_OPTION
+            raise BadOption
         value = self._resolved[key] if key in self._resolved else getattr(self._options, self._keys[key])
-        if isinstance(value, LogLevel):
-            value = value.number
-        if isinstance(value, str):
-            return str(value)
-        if isinstance(value, list):
-            value = [int(n) if isinstance(n, float) and n.is_integer() else n for n in value]
-        elif isinstance(value, int) and not isinstance(value, bool):
-            value = int(value)
-        return go_json(value)
-
-
-def _addresses(body: bytes) -> list[str] | None:
-    """A JSON list of texts, in which Go takes null for an empty one; null itself. Raises HttpError."""
-    try:
-        value = json.loads(body.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        raise _BAD_VALUE from None
-    if value is None:
-        return None
-    if not isinstance(value, list) or not all(item is None or isinstance(item, str) for item in value):
-        raise _BAD_VALUE
-    return [item or "" for item in value]
+        return told(value)

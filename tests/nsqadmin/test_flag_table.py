@@ -64,6 +64,11 @@ SPECIAL = [
             ("ftp://h/", "want a URL such as https://host:port/path"),
         )
     ),
+    *(start(f"--allow-config-from-cidr={cidr}") for cidr in ("", "10.0.0.0/08", "::1/128", "::ffff:1.2.3.4/96")),
+    *(
+        fails(HERE, f"--allow-config-from-cidr={cidr}", why=f"failed to parse --allow-config-from-cidr ({cidr}) - invalid CIDR address: {cidr}")
+        for cidr in ("x", "127.0.0.1", "127.0.0.1/33", "127.1/8", " 127.0.0.1/8", "010.0.0.0/8", "127.0.0.1/8,10.0.0.0/8")
+    ),
     start("--verbose"),
     Row(("--verbose=x",), 2, 'invalid boolean value "x" for -verbose: parse error'),
     Row(("--bogus",), 2, "flag provided but not defined: -bogus"),
