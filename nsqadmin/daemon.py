@@ -17,6 +17,7 @@ from nsqadmin.cluster.cluster import Cluster, Unknown, Unreachable
 from nsqadmin.history.sampler import Sampler
 from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
+from nsqadmin.pages.events import Events
 from nsqadmin.pages.pages import Pages
 from nsqadmin.web.assets import Assets
 from nsqadmin.web.guard import Guard
@@ -54,6 +55,7 @@ class NsqAdmin:
         self._notifier: Notifier | None = None
         self._runner: web.AppRunner | None = None
         self._sampler: Sampler | None = None
+        self._events: Events | None = None
 
     async def start(self) -> None:
         """Serves when it returns; raises StartError in the original's words when it can't."""
@@ -76,17 +78,20 @@ class NsqAdmin:
         self._sampler = sampler = Sampler(
             cluster, interval=options.sample_interval.seconds, history=options.history.seconds
         )
+        self._events = events = Events(sampler)
         html = Html(options.base_path, Guard(options.admin_users, options.acl_http_header))
         routes = [
             *HttpApi(cluster, html.guard, notifier).routes(),
             *Pages(cluster, html, sampler).routes(),
             *ActionPages(cluster, html, notifier).routes(),
             *ConfigApi(options, cluster, Nearby(checked.config_from)).routes(),
+            *events.routes(),
             *Assets().routes(),
             Route("GET", "/ping", _ping, quiet=True, plain=True),
         ]
         self._runner = make_runner(_below(html.root, routes), refuse=_refuser(html))
-        self._runner.app.middlewares.append(_protect_and_compress)
+        self._runner.app.middlewares.append(_compress)
+        self._runner.app.on_response_prepare.append(_protect)
         await self._runner.setup()
         self.address = await listen(self._runner, options.http_address)
         log.info("HTTP: listening on %s", self.address)
@@ -97,6 +102,8 @@ class NsqAdmin:
 
         Notifications that wait get a few seconds more.
         """
+        if self._events is not None:
+            self._events.close()
         if self._runner is not None:
             if self.address:
                 log.info("HTTP: closing %s", self.address)
@@ -119,7 +126,7 @@ def _below(root: str, routes: Iterable[Route]) -> list[Route]:
 
 def _refuser(html: Html) -> Callable[[web.Request, HttpError, bool], web.StreamResponse]:
     """Scripts get the JSON envelope, people a page that says what is wrong and where to go on."""
-    for_scripts = tuple(html.root + path for path in ("/api/", "/ping", "/static/", "/config/"))
+    for_scripts = tuple(html.root + path for path in ("/api/", "/events", "/ping", "/static/", "/config/"))
 
     def refuse(request: web.Request, error: HttpError, plain: bool) -> web.StreamResponse:
         if request.path.startswith(for_scripts):
@@ -137,13 +144,16 @@ def _refuser(html: Html) -> Callable[[web.Request, HttpError, bool], web.StreamR
     return refuse
 
 
+async def _protect(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
 @web.middleware
-async def _protect_and_compress(
+async def _compress(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     response = await handler(request)
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
     # A page with a form's token is sent as it is: the length of compressed text would tell about the token.
     if isinstance(response, web.Response) and isinstance(response.body, bytes) and not response.cookies:
         response.headers["Vary"] = "Accept-Encoding"

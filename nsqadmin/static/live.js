@@ -1,9 +1,9 @@
-// Keeps the page current: fetches it again every few seconds and changes what has changed. Rests while
-// the tab is hidden, while the visitor holds it, and on pages that ask a question.
+// Keeps the page current: with each sample that the server tells of, it fetches the page again and changes what
+// has changed. Rests while the tab is hidden, while the visitor holds it, and on pages that ask a question.
 
 import { morph } from "./morph.js";
 
-const INTERVAL_MS = 3000;
+const POLL_MS = 5000; // where events do not get through
 const GIVE_UP_MS = 20000;
 
 export function live() {
@@ -12,10 +12,12 @@ export function live() {
   const hold = document.createElement("button");
   const late = document.createElement("span");
   let held = false;
-  let timer = 0;
+  let missed = false; // something came while the page rested
   let running = null;
+  let source = null;
+  let poll = 0;
 
-  localTime(asOf);
+  localTimes(document);
   search(() => refresh());
   if (!document.body.hasAttribute("data-live")) return refresh;
 
@@ -32,41 +34,78 @@ export function live() {
     hold.setAttribute("aria-pressed", String(held));
     hold.title = held ? "Let the figures go on" : "Hold the figures still";
     hold.textContent = held ? "Held" : "Live";
-    schedule(held ? null : 0);
+    wake();
   });
-  document.addEventListener("visibilitychange", () => schedule(document.hidden ? null : 0));
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) disconnect();
+    else connect();
+    wake();
+  });
   addEventListener("popstate", () => location.reload());
-  schedule(INTERVAL_MS);
+  addEventListener("pagehide", disconnect);
+  addEventListener("pageshow", ({ persisted }) => persisted && connect());
+  if (!document.hidden) connect();
   return refresh;
 
-  function schedule(delay) {
-    clearTimeout(timer);
-    if (delay !== null && !held && !document.hidden) timer = setTimeout(refresh, delay);
+  function connect() {
+    disconnect();
+    source = new EventSource(state.dataset.events);
+    source.addEventListener("sample", ({ data }) => {
+      // The sample that the page was made of is no news.
+      if (JSON.parse(data).at * 1000 > Date.parse(asOf.dateTime)) news();
+      else tell("");
+    });
+    source.addEventListener("error", () => {
+      clearInterval(poll);
+      poll = setInterval(() => {
+        if (source.readyState === EventSource.OPEN) clearInterval(poll);
+        else news();
+        if (source.readyState === EventSource.CLOSED) connect();
+      }, POLL_MS);
+    });
+  }
+
+  function disconnect() {
+    clearInterval(poll);
+    source?.close();
+    source = null;
+  }
+
+  function news() {
+    if (held || document.hidden) missed = true;
+    else refresh();
+  }
+
+  function wake() {
+    if (!missed || held || document.hidden) return;
+    refresh();
   }
 
   async function refresh() {
+    missed = false;
     running?.abort();
     const mine = (running = new AbortController());
     const giveUp = setTimeout(() => mine.abort("late"), GIVE_UP_MS);
-    clearTimeout(timer);
     try {
-      const response = await fetch(location.href, { signal: mine.signal });
+      const response = await fetch(location.href, { signal: mine.signal, headers: { "X-Live": "1" } });
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const main = page.getElementById("main");
       const time = page.getElementById("as-of");
       if (!main || !time) throw new Error("that is not a page of nsqadmin");
+      if (mine !== running) return;
+      localTimes(page);
       morph(document.getElementById("main"), main);
       document.title = page.title;
       asOf.dateTime = time.dateTime;
-      localTime(asOf);
+      asOf.textContent = time.textContent;
+      asOf.title = time.title;
+      document.dispatchEvent(new CustomEvent("refreshed"));
       tell("");
     } catch {
-      if (mine !== running) return; // a newer refresh has taken over
-      tell("no answer since");
+      if (mine === running) tell("no answer since");
     } finally {
       clearTimeout(giveUp);
     }
-    if (mine === running) schedule(INTERVAL_MS);
   }
 
   function tell(text) {
@@ -75,10 +114,15 @@ export function live() {
   }
 }
 
-function localTime(element) {
-  const time = new Date(element.dateTime);
-  element.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  element.title = time.toLocaleString();
+// Clock times come as UTC, for those who read without scripts.
+function localTimes(page) {
+  for (const element of page.querySelectorAll("time[data-clock]")) {
+    const time = new Date(element.dateTime);
+    if (Number.isNaN(time.getTime())) continue;
+    const seconds = element.hasAttribute("data-seconds") ? { second: "2-digit" } : {};
+    element.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...seconds });
+    element.title = time.toLocaleString();
+  }
 }
 
 // Search as you type: the address follows the text, so that reload, refresh and sharing keep it.
