@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 from aiohttp.web_response import ContentCoding
 
+from nsqadmin.access.accounts import Accounts
 from nsqadmin.api.config import ConfigApi
 from nsqadmin.api.http_api import HttpApi
 from nsqadmin.changes.notify import Notifier
@@ -18,12 +20,14 @@ from nsqadmin.history.sampler import Sampler
 from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
 from nsqadmin.pages.events import Events
+from nsqadmin.pages.login import LoginPages
 from nsqadmin.pages.pages import Pages
 from nsqadmin.web.assets import Assets
-from nsqadmin.web.guard import Guard
+from nsqadmin.web.guard import Guard, TooManyTries
 from nsqadmin.web.html import POLICY, Html
 from nsqadmin.web.http_server import Body, Route, listen, make_runner, refusal
 from nsqadmin.web.nearby import Nearby
+from nsqcore.addresses import parse_host_port
 from nsqcore.errors import HttpError
 from nsqcore.http_client import JsonClient
 from nsqcore.version import banner
@@ -56,6 +60,8 @@ class NsqAdmin:
         self._runner: web.AppRunner | None = None
         self._sampler: Sampler | None = None
         self._events: Events | None = None
+        self._accounts: Accounts | None = None
+        self.guard = Guard(options.admin_users, options.acl_http_header)
 
     async def start(self) -> None:
         """Serves when it returns; raises StartError in the original's words when it can't."""
@@ -79,22 +85,38 @@ class NsqAdmin:
             cluster, interval=options.sample_interval.seconds, history=options.history.seconds
         )
         self._events = events = Events(sampler)
-        html = Html(options.base_path, Guard(options.admin_users, options.acl_http_header))
+        if options.auth_file:
+            self._accounts = Accounts(options.auth_file)
+            await self._accounts.start()
+        self.guard = guard = Guard(
+            options.admin_users,
+            options.acl_http_header,
+            accounts=self._accounts,
+            root=options.base_path.rstrip("/"),
+        )
+        html = Html(options.base_path, guard)
         routes = [
             *HttpApi(cluster, html.guard, notifier).routes(),
             *Pages(cluster, html, sampler).routes(),
             *ActionPages(cluster, html, notifier).routes(),
-            *ConfigApi(options, cluster, Nearby(checked.config_from)).routes(),
             *events.routes(),
+            *ConfigApi(options, cluster, Nearby(checked.config_from), guard).routes(),
             *Assets().routes(),
-            Route("GET", "/ping", _ping, quiet=True, plain=True),
+            *LoginPages(html).routes(),
+            Route("GET", "/ping", _ping, quiet=True, plain=True, public=True),
         ]
-        self._runner = make_runner(_below(html.root, routes), refuse=_refuser(html))
+        self._runner = make_runner(_below(html.root, routes), refuse=_refuser(html), let_in=guard.let_in)
         self._runner.app.middlewares.append(_compress)
         self._runner.app.on_response_prepare.append(_protect)
         await self._runner.setup()
         self.address = await listen(self._runner, options.http_address)
         log.info("HTTP: listening on %s", self.address)
+        if guard.open_to_all and not _is_local(self.address):
+            log.warning(
+                "HTTP: whoever reaches %s may change and delete everything: give --auth-file, or --admin-user "
+                "behind a proxy, or listen on 127.0.0.1 only",
+                self.address,
+            )
         sampler.start()
 
     async def stop(self) -> None:
@@ -112,6 +134,8 @@ class NsqAdmin:
             await self._sampler.stop()
         if self._notifier is not None:
             await self._notifier.close()
+        if self._accounts is not None:
+            await self._accounts.stop()
         if self._client is not None:
             await self._client.close()
 
@@ -126,11 +150,13 @@ def _below(root: str, routes: Iterable[Route]) -> list[Route]:
 
 def _refuser(html: Html) -> Callable[[web.Request, HttpError, bool], web.StreamResponse]:
     """Scripts get the JSON envelope, people a page that says what is wrong and where to go on."""
-    for_scripts = tuple(html.root + path for path in ("/api/", "/events", "/ping", "/static/", "/config/"))
 
     def refuse(request: web.Request, error: HttpError, plain: bool) -> web.StreamResponse:
-        if request.path.startswith(for_scripts):
-            return refusal(error, plain=plain)
+        if html.guard.for_scripts(request):
+            return _refuse_script(request, error, plain)
+        if error.status == 401 and request.method == "GET":
+            target = "" if request.path in (html.root, html.root + "/") else request.path_qs
+            return web.Response(status=303, headers={"Location": html.url("login", next=target)})
         problems = error.problems if isinstance(error, Unknown | Unreachable) else []
         return html.page(
             request,
@@ -144,6 +170,26 @@ def _refuser(html: Html) -> Callable[[web.Request, HttpError, bool], web.StreamR
     return refuse
 
 
+def _refuse_script(request: web.Request, error: HttpError, plain: bool) -> web.Response:
+    response = refusal(error, plain=plain)
+    # Browsers would ask for a password in a box of their own, and send it with everything from then on.
+    if error.status == 401 and "Sec-Fetch-Mode" not in request.headers:
+        response.headers["WWW-Authenticate"] = 'Basic realm="nsqadmin", charset="UTF-8"'
+    if isinstance(error, TooManyTries):
+        response.headers["Retry-After"] = str(error.seconds)
+    return response
+
+
+def _is_local(address: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    if address.startswith("/"):
+        return True
+    try:
+        return ipaddress.ip_address(parse_host_port(address)[0].partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
 async def _protect(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
@@ -154,8 +200,7 @@ async def _compress(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     response = await handler(request)
-    # A page with a form's token is sent as it is: the length of compressed text would tell about the token.
-    if isinstance(response, web.Response) and isinstance(response.body, bytes) and not response.cookies:
+    if type(response) is web.Response and isinstance(response.body, bytes) and not response.prepared:
         response.headers["Vary"] = "Accept-Encoding"
         accepted = [item.strip() for item in request.headers.get("Accept-Encoding", "").split(",")]
         if "gzip" in accepted and len(response.body) >= _WORTH_COMPRESSING:

@@ -80,12 +80,15 @@ class Options:
     allow_config_from_cidr: str = option(
         "127.0.0.1/8", "network that may read and change options at /config; empty for nobody"
     )
+    auth_file: str = option(
+        "", "path of a file of user:role:hash lines; then nobody sees anything without a login"
+    )
     acl_http_header: str = option(
         "X-Forwarded-User", "request header that names the user; set it by a proxy that all traffic passes"
     )
     admin_users: list[str] = option(
         [],
-        "user who may change things; everybody may when none is given",
+        "user who may change things; everybody may when none is given, nor --auth-file",
         flag="admin-user",
         key="admin_users",
     )

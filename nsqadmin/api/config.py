@@ -13,9 +13,10 @@ from nsqadmin.checks import resolve
 from nsqadmin.cluster.cluster import Cluster
 from nsqadmin.options import Options
 from nsqadmin.urls import origin_shown, shown
-from nsqadmin.web.guard import same_site
+from nsqadmin.web.guard import Guard
 from nsqadmin.web.http_server import Body, Route
 from nsqadmin.web.nearby import Nearby
+from nsqadmin.web.same_site import same_site
 from nsqcore import logs
 from nsqcore.addresses import format_peer
 from nsqcore.errors import HttpError, StartError
@@ -35,8 +36,9 @@ _MASKS: dict[str, Callable[[str], str]] = {
 class ConfigApi:
     """Reads the options, changes two of them with effect at once; nothing is written to any file."""
 
-    def __init__(self, options: Options, cluster: Cluster, nearby: Nearby) -> None:
+    def __init__(self, options: Options, cluster: Cluster, nearby: Nearby, guard: Guard) -> None:
         self.options = options
+        self.guard = guard
         self.cluster = cluster
         self.nearby = nearby
         self._keys = {f.metadata["key"] or f.name: f.name for f in fields(options) if f.metadata}
@@ -53,7 +55,10 @@ class ConfigApi:
     async def put(self, request: web.Request) -> Body:
         """Sets an option; answers with the new value."""
         self.nearby.admit(request)
-        if not same_site(request):
+        # As the original, header and admin users or not; but whoever had to log in may be there to read only.
+        if self.guard.logins is not None:
+            self.guard.admit(request)
+        elif not same_site(request):
             raise HttpError(403, "CROSS_SITE")
         try:
             body = await request.read()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl
-
 from aiohttp import web
 
 from nsqadmin.changes import actions, consequences
@@ -13,13 +11,13 @@ from nsqadmin.changes.notify import Notifier, Origin
 from nsqadmin.cluster.cluster import Cluster, Unknown
 from nsqadmin.cluster.merge import merge_topic
 from nsqadmin.cluster.model import Problem
-from nsqadmin.web import guard
+from nsqadmin.web.forms import read_form
+from nsqadmin.web.guard import TOKEN_FIELD
 from nsqadmin.web.html import Html
 from nsqadmin.web.http_server import Route, query_of
 from nsqcore.errors import HttpError
 from nsqcore.names import valid_name
 
-_MOST_FIELDS = 20
 _VERBS = {verb.value: verb for verb in Verb}
 
 
@@ -43,13 +41,12 @@ class ActionPages:
 
     async def ask(self, request: web.Request) -> web.Response:
         """The question, with what will be lost in numbers."""
-        if not self.html.guard.may_act(request):
-            raise HttpError(403, "FORBIDDEN")
+        self.html.guard.must_be_admin(request)
         change = _change(request.match_info["verb"], query_of(request))
         if change.verb is Verb.CREATE:
-            return self._form(request, "create.html", change=change, topic_error="", channel_error="")
+            return self.html.form(request, "create.html", change=change, topic_error="", channel_error="")
         found, problems = await self._foresee(change)
-        return self._form(
+        return self.html.form(
             request,
             "confirm.html",
             change=change,
@@ -61,28 +58,20 @@ class ActionPages:
     async def act(self, request: web.Request) -> web.Response:
         """Makes the change."""
         self.html.guard.admit(request)
-        form = _form_of(await request.read())
-        guard.check_token(request, form.get(guard.TOKEN_FIELD, ""))
+        form = await read_form(request)
+        self.html.guard.check_token(request, form.get(TOKEN_FIELD, ""))
         change = _change(request.match_info["verb"], form)
         if change.verb is Verb.CREATE:
             topic_error = "" if valid_name(change.topic) else _name_rule("topic")
             channel_error = "" if not change.channel or valid_name(change.channel) else _name_rule("channel")
             if topic_error or channel_error:
                 errors = {"topic_error": topic_error, "channel_error": channel_error}
-                return self._form(request, "create.html", status=400, change=change, **errors)
+                return self.html.form(request, "create.html", status=400, change=change, **errors)
         outcome = await actions.apply(self.cluster, change)
         actions.record(outcome, self.html.guard.user(request), request.remote or "")
         self.notifier.tell(outcome, Origin.of(request, self.html.guard.user(request)))
         status = 200 if outcome.done or not outcome.failures else 502
         return self.html.page(request, "result.html", status=status, outcome=outcome, change=change)
-
-    def _form(
-        self, request: web.Request, template: str, *, status: int = 200, **values: object
-    ) -> web.Response:
-        token = guard.form_token(request)
-        page = self.html.page(request, template, status=status, token=token, **values)
-        guard.keep_token(page, token, self.html.cookie_path)
-        return page
 
     async def _foresee(self, change: Change) -> tuple[Consequences, list[Problem]]:
         if change.channel:
@@ -96,14 +85,6 @@ class ActionPages:
         if not parts:
             raise Unknown("TOPIC_NOT_FOUND", node.problems)
         return consequences.of_topic(change, merge_topic(change.topic, parts)), node.problems
-
-
-def _form_of(body: bytes) -> dict[str, str]:
-    """The fields of a form; raises HttpError 400 for a body that is none of ours."""
-    try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
-    except ValueError:
-        raise HttpError(400, "INVALID_REQUEST") from None
 
 
 def _change(word: str, fields: dict[str, str]) -> Change:

@@ -88,6 +88,7 @@ export function live() {
     const giveUp = setTimeout(() => mine.abort("late"), GIVE_UP_MS);
     try {
       const response = await fetch(location.href, { signal: mine.signal, headers: { "X-Live": "1" } });
+      if (response.redirected) return location.reload(); // logged out: leads to the login, and back here
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const main = page.getElementById("main");
       const time = page.getElementById("as-of");

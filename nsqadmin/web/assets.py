@@ -20,7 +20,7 @@ class Assets:
 
     def routes(self) -> list[Route]:
         """The one route, without the base path."""
-        return [Route("GET", "/static/{asset}", self.asset, quiet=True)]
+        return [Route("GET", "/static/{asset}", self.asset, quiet=True, public=True)]
 
     async def asset(self, request: web.Request) -> web.Response:
         """One file, or a bare ``NOT_FOUND``."""

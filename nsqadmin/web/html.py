@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
@@ -61,6 +62,10 @@ def moment(unix_seconds: float) -> str:
         return ""
 
 
+class SecretPage(web.Response):
+    """A page with a secret, to be sent as it is: the length of compressed text would tell about it."""
+
+
 class Html:
     """Turns a template and its values into an answer."""
 
@@ -81,11 +86,6 @@ class Html:
         self.env.globals.update(url=self.url, nsq_version=NSQ_VERSION, suite_version=suite_version())
         self.env.globals.update(sparkline=charts.sparkline, chart=charts.chart, line=charts.Line)
 
-    @property
-    def cookie_path(self) -> str:
-        """The path that all pages are below."""
-        return self.root or "/"
-
     def url(self, *segments: str, **query: str) -> str:
         """The address of a page: segments are escaped whole, empty parameters left out."""
         path = self.root + "/" + "/".join(quote(segment, safe="", errors="replace") for segment in segments)
@@ -96,14 +96,35 @@ class Html:
         self, request: web.Request, template: str, *, status: int = 200, **values: object
     ) -> web.Response:
         """The page that ``template`` makes of ``values``, for the one who asks."""
-        now = time.time()
+        return self._answer(web.Response, request, template, status, values)
+
+    def form(
+        self, request: web.Request, template: str, *, status: int = 200, **values: object
+    ) -> web.Response:
+        """A page with a form, whose ``token`` :meth:`Guard.check_token` will want to see again."""
+        token = self.guard.form_token(request)
+        page = self._answer(SecretPage, request, template, status, {**values, "token": token})
+        self.guard.keep_token(request, page, token)
+        return page
+
+    def _answer(
+        self,
+        kind: type[web.Response],
+        request: web.Request,
+        template: str,
+        status: int,
+        values: Mapping[str, object],
+    ) -> web.Response:
+        who = self.guard.identity(request)
         text = self.env.get_template(template).render(
-            now=now,
-            user=self.guard.user(request),
+            now=time.time(),
+            user=who.name,
+            may_read=self.guard.may_read(request),
             may_act=self.guard.may_act(request),
+            logged_in=who.session is not None,
             **values,
         )
-        return web.Response(
+        return kind(
             status=status, body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8"
         )
 

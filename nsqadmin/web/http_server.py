@@ -52,6 +52,8 @@ class Route(NamedTuple):
     quiet: bool = False
     plain: bool = False
     """Answers without the API's header, and with bare text for errors, as ``/ping`` does."""
+    public: bool = False
+    """Answers everybody, also those who are not let in elsewhere."""
 
 
 def answer(body: Body, status: int = 200, *, plain: bool = False) -> web.Response:
@@ -88,15 +90,24 @@ Refuse = Callable[[web.Request, HttpError, bool], web.StreamResponse]
 """Makes the answer to a refused request; the last argument is the route's ``plain``."""
 
 
+LetIn = Callable[[web.Request], Awaitable[None]]
+"""Raises HttpError for a request that is not to reach its handler."""
+
+
 def make_runner(
-    routes: Iterable[Route], *, max_body_size: int = 1 << 20, refuse: Refuse | None = None
+    routes: Iterable[Route],
+    *,
+    max_body_size: int = 1 << 20,
+    refuse: Refuse | None = None,
+    let_in: LetIn | None = None,
 ) -> web.AppRunner:
     """An aiohttp runner that serves ``routes``; the caller sets it up, listens with it and cleans it up.
 
     ``max_body_size`` (bytes) bounds what ``request.read()`` takes; more is 413 ``BODY_TOO_BIG``.
     ``refuse`` answers what is refused, unknown paths included, where the JSON envelope is not wanted.
+    ``let_in`` is asked before each handler but those of public routes.
     """
-    router = _Router(routes, refuse or _refuse)
+    router = _Router(routes, refuse or _refuse, let_in)
     app = web.Application(client_max_size=max_body_size)
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
@@ -134,8 +145,9 @@ def _refuse(request: web.Request, error: HttpError, plain: bool) -> web.StreamRe
 class _Router:
     """Finds the route of a path; what it does not find is refused or redirected as the originals do."""
 
-    def __init__(self, routes: Iterable[Route], refuse: Refuse) -> None:
+    def __init__(self, routes: Iterable[Route], refuse: Refuse, let_in: LetIn | None) -> None:
         self.refuse = refuse
+        self.let_in = let_in
         self.fixed: dict[str, dict[str, Route]] = {}
         self.open: dict[tuple[str, ...], dict[str, Route]] = {}
         for route in routes:
@@ -187,6 +199,8 @@ class _Router:
     async def run(self, route: Route, request: web.Request) -> web.StreamResponse:
         """Calls the handler; whatever it raises becomes an answer, if only one that nobody is there to read."""
         try:
+            if self.let_in is not None and not route.public:
+                await self.let_in(request)
             result = await route.handler(request)
         except HttpError as e:
             return self.refuse(request, e, route.plain)

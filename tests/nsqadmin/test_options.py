@@ -41,3 +41,10 @@ def test_defaults_are_the_originals() -> None:
         "5s",
     )
     assert options.acl_http_header == "X-Forwarded-User"
+
+
+def test_an_auth_file_is_ours() -> None:
+    assert COMMAND_LINE.parse(["--auth-file=/etc/nsqadmin.auth"]).options == {
+        "auth_file": "/etc/nsqadmin.auth"
+    }
+    assert Options().auth_file == ""

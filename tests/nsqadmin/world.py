@@ -73,6 +73,8 @@ class World:
     def __init__(self, stack: AsyncExitStack, http: aiohttp.ClientSession) -> None:
         self.stack = stack
         self.http = http
+        self.admins: list[NsqAdmin] = []
+        """Those that run, in the order they were made."""
 
     async def nsqd(
         self, *topics: Json, hostname: str = "host", version: str = "1.3.0", **info: Any
@@ -101,4 +103,5 @@ class World:
         admin = NsqAdmin(Options(**given | options))
         self.stack.push_async_callback(admin.stop)
         await admin.start()
+        self.admins.append(admin)
         return Visitor(self.http, f"http://{admin.address}")

@@ -53,7 +53,6 @@ def test_a_time_that_no_calendar_has_is_left_out() -> None:
 def test_addresses_lie_below_the_base_path(base: str, topics: str) -> None:
     html = Html(base, Guard([], ""))
     assert html.url("topics") == topics
-    assert html.cookie_path == base
 
 
 def test_names_are_escaped_whole_in_addresses() -> None:
