@@ -21,6 +21,7 @@ from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
 from nsqadmin.pages.events import Events
 from nsqadmin.pages.login import LoginPages
+from nsqadmin.pages.overview import OverviewPage
 from nsqadmin.pages.pages import Pages
 from nsqadmin.web.assets import Assets
 from nsqadmin.web.guard import Guard, TooManyTries
@@ -97,6 +98,7 @@ class NsqAdmin:
         html = Html(options.base_path, guard)
         routes = [
             *HttpApi(cluster, html.guard, notifier).routes(),
+            *OverviewPage(html, sampler).routes(),
             *Pages(cluster, html, sampler).routes(),
             *ActionPages(cluster, html, notifier).routes(),
             *events.routes(),

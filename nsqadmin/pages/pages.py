@@ -42,7 +42,6 @@ class Pages:
     def routes(self) -> list[Route]:
         """The pages' routes, without the base path."""
         return [
-            Route("GET", "/", self.topics),
             Route("GET", "/topics", self.topics),
             Route("GET", "/topics/{topic}", self.topic),
             Route("GET", "/topics/{topic}/{channel}", self.channel),

@@ -44,7 +44,7 @@ function show(plot, clientX) {
     note.setAttribute("aria-hidden", "true");
     chart.append(note);
   }
-  note.textContent = `${time.toLocaleTimeString()}: ${texts.join(", ")}`;
+  note.textContent = `${time.toLocaleTimeString([], { hourCycle: "h23" })}: ${texts.join(", ")}`;
   shown = { chart, cross, note };
 }
 

@@ -121,7 +121,7 @@ function localTimes(page) {
     const time = new Date(element.dateTime);
     if (Number.isNaN(time.getTime())) continue;
     const seconds = element.hasAttribute("data-seconds") ? { second: "2-digit" } : {};
-    element.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...seconds });
+    element.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...seconds });
     element.title = time.toLocaleString();
   }
 }

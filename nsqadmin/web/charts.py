@@ -46,7 +46,7 @@ class Line:
 
     label: str
     look: str
-    """A class of static/charts.css: ``published``, ``finished``, ``depth``, ``in-flight``, ``bad``, ``other``."""
+    """A class of static/charts.css: ``published``, ``finished``, ``depth``, ``in-flight``, ``trouble``, ``other``."""
     points: Points
 
 

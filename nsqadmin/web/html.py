@@ -54,6 +54,11 @@ def percent(quantile: float) -> str:
     return f"{quantile * 100:.6g}%"
 
 
+def rate_or_none(value: float | None) -> str:
+    """Messages per second; a dash while it is not known."""
+    return "–" if value is None else charts.rate(value)  # noqa: RUF001 - a dash, as people write it
+
+
 def moment(unix_seconds: float) -> str:
     """``2026-11-22T13:05:09Z``, or nothing for a time that no calendar has."""
     try:
@@ -81,7 +86,13 @@ class Html:
             auto_reload=False,
         )
         self.env.filters.update(
-            number=number, span=span, latency=latency, percent=percent, moment=moment, plural=_plural
+            number=number,
+            span=span,
+            latency=latency,
+            percent=percent,
+            moment=moment,
+            plural=_plural,
+            rate=rate_or_none,
         )
         self.env.globals.update(url=self.url, nsq_version=NSQ_VERSION, suite_version=suite_version())
         self.env.globals.update(sparkline=charts.sparkline, chart=charts.chart, line=charts.Line)
@@ -115,14 +126,14 @@ class Html:
         status: int,
         values: Mapping[str, object],
     ) -> web.Response:
-        who = self.guard.identity(request)
+        who, now = self.guard.identity(request), time.time()
         text = self.env.get_template(template).render(
-            now=time.time(),
+            now=now,
             user=who.name,
             may_read=self.guard.may_read(request),
             may_act=self.guard.may_act(request),
             logged_in=who.session is not None,
-            **values,
+            **{"as_of": now, **values},
         )
         return kind(
             status=status, body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8"

@@ -28,7 +28,9 @@ async def test_topics_shows_every_topic_with_its_figures(world: World) -> None:
         topic("idle"),
     )
     two = await world.nsqd(topic("orders", channel("c", depth=5), channel("d"), depth=7, message_count=1234))
-    page = (await (await world.admin(await world.lookupd(one, two, registered={"ghost": []}))).get("/")).page
+    page = (
+        await (await world.admin(await world.lookupd(one, two, registered={"ghost": []}))).get("/topics")
+    ).page
     assert page.title == "Topics · nsqadmin"
     ghost, idle, orders = page.table()
     assert orders == {
@@ -195,7 +197,7 @@ async def test_a_topic_of_a_dead_node_is_not_said_to_have_no_producer(world: Wor
     live, dead = await world.nsqd(), await world.nsqd(topic("t"))
     admin = await world.admin(await world.lookupd(live, dead))
     await dead.stop()
-    [row] = (await admin.get("/")).page.table()
+    [row] = (await admin.get("/topics")).page.table()
     assert row["Topic"] == "t node does not answer"
 
 
@@ -235,10 +237,13 @@ async def test_a_newcomer_is_told_what_to_do_next(world: World) -> None:
     nsqd = await world.nsqd()
     lookupd = await world.lookupd()
     admin = await world.admin(lookupd)
-    assert "nsqd --lookupd-tcp-address=" in (await admin.get("/")).page.words
+    assert "nsqd --lookupd-tcp-address=" in (await admin.get("/topics")).page.words
     assert "nsqd --lookupd-tcp-address=" in (await admin.get("/nodes")).page.words
     lookupd.nodes.append(nsqd)
-    assert f"curl -d 'hello world' 'http://{nsqd.name}/pub?topic=test'" in (await admin.get("/")).page.words
+    assert (
+        f"curl -d 'hello world' 'http://{nsqd.name}/pub?topic=test'"
+        in (await admin.get("/topics")).page.words
+    )
     assert f"'http://{nsqd.name}/pub?topic=test'" in (await admin.get(f"/nodes/{nsqd.name}")).page.words
     nsqd.topics.append(topic("t"))
     assert (
@@ -276,7 +281,7 @@ async def _hostile(world: World, name: str) -> FakeNsqd:
 async def test_whatever_a_hostile_node_says_is_only_text(world: World, name: str) -> None:
     nsqd = await _hostile(world, name)
     admin = await world.admin(await world.lookupd(nsqd))
-    start = await admin.get("/")
+    start = await admin.get("/topics")
     home = start.page
     [topic_href] = {href for href in home.links.values() if href.startswith("/topics/")}
     inside = await admin.get(topic_href)
