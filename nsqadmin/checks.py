@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsqadmin.options import Options
 from nsqadmin.urls import Service, read_service
 from nsqadmin.web.nearby import Network, read_network
 from nsqcore.addresses import HostPort, go_host_port
+from nsqcore.durations import NS_PER_S
 from nsqcore.errors import StartError
 from nsqcore.golang import go_reason
 
@@ -32,6 +34,7 @@ class Checked:
     """How daemons are asked over HTTPS; None where the options say nothing of it."""
     config_from: Network | None
     """Who may ask ``/config``; None: nobody."""
+    graphite: Service | None
 
 
 async def check(options: Options) -> Checked:
@@ -43,11 +46,16 @@ async def check(options: Options) -> Checked:
     tls = _tls(options)
     lookupds = [await resolve("lookupd", address) for address in options.lookupd_http_addresses]
     nsqds = [await resolve("nsqd", address) for address in options.nsqd_http_addresses]
+    graphite = _service("graphite-url", options.graphite_url) if options.graphite_url else None
     network = _network(options.allow_config_from_cidr)
     # The original has no more checks: what follows would crash it later, or leave it of no use.
     if options.notification_http_endpoint:
         _service("notification-http-endpoint", options.notification_http_endpoint)
-    return Checked(lookupds, nsqds, tls, network)
+    if graphite is not None and options.statsd_interval < NS_PER_S:
+        raise StartError("--statsd-interval must be 1s or more")
+    if options.dev_static_dir and not Path(options.dev_static_dir).is_dir():
+        raise StartError(f"--dev-static-dir ({options.dev_static_dir}) is no folder")
+    return Checked(lookupds, nsqds, tls, network, graphite)
 
 
 def _network(cidr: str) -> Network | None:

@@ -8,14 +8,17 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from aiohttp.web_response import ContentCoding
 
 from nsqadmin.access.accounts import Accounts
 from nsqadmin.api.config import ConfigApi
 from nsqadmin.api.http_api import HttpApi
 from nsqadmin.changes.notify import Notifier
-from nsqadmin.checks import check
+from nsqadmin.checks import Checked, check
 from nsqadmin.cluster.cluster import Cluster, Unknown, Unreachable
+from nsqadmin.graphite.client import Graphite
+from nsqadmin.graphite.targets import Naming
 from nsqadmin.history.sampler import Sampler
 from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
@@ -25,7 +28,7 @@ from nsqadmin.pages.overview import OverviewPage
 from nsqadmin.pages.pages import Pages
 from nsqadmin.web.assets import Assets
 from nsqadmin.web.guard import Guard, TooManyTries
-from nsqadmin.web.html import POLICY, Html
+from nsqadmin.web.html import Html, policy
 from nsqadmin.web.http_server import Body, Route, listen, make_runner, refusal
 from nsqadmin.web.nearby import Nearby
 from nsqcore.addresses import parse_host_port
@@ -36,7 +39,6 @@ from nsqcore.version import banner
 log = logging.getLogger(__name__)
 
 _HEADERS = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -58,6 +60,7 @@ class NsqAdmin:
         """Where it listens, once it does."""
         self._client: JsonClient | None = None
         self._notifier: Notifier | None = None
+        self._graphite: Graphite | None = None
         self._runner: web.AppRunner | None = None
         self._sampler: Sampler | None = None
         self._events: Events | None = None
@@ -96,6 +99,8 @@ class NsqAdmin:
             root=options.base_path.rstrip("/"),
         )
         html = Html(options.base_path, guard)
+        self._graphite = graphite = _graphite(options, checked, html.root)
+        html.on_every_page["graphs"] = graphite.visit
         routes = [
             *HttpApi(cluster, html.guard, notifier).routes(),
             *OverviewPage(html, sampler).routes(),
@@ -103,13 +108,14 @@ class NsqAdmin:
             *ActionPages(cluster, html, notifier).routes(),
             *events.routes(),
             *ConfigApi(options, cluster, Nearby(checked.config_from), guard).routes(),
-            *Assets().routes(),
+            *graphite.routes(),
+            *Assets(options.dev_static_dir).routes(),
             *LoginPages(html).routes(),
             Route("GET", "/ping", _ping, quiet=True, plain=True, public=True),
         ]
         self._runner = make_runner(_below(html.root, routes), refuse=_refuser(html), let_in=guard.let_in)
-        self._runner.app.middlewares.append(_compress)
-        self._runner.app.on_response_prepare.append(_protect)
+        self._runner.app.middlewares.extend([_compress, _remembering(graphite)])
+        self._runner.app.on_response_prepare.append(_protecting(policy(graphite.pictures_from)))
         await self._runner.setup()
         self.address = await listen(self._runner, options.http_address)
         log.info("HTTP: listening on %s", self.address)
@@ -138,8 +144,31 @@ class NsqAdmin:
             await self._notifier.close()
         if self._accounts is not None:
             await self._accounts.stop()
+        if self._graphite is not None:
+            await self._graphite.close()
         if self._client is not None:
             await self._client.close()
+
+
+def _graphite(options: Options, checked: Checked, root: str) -> Graphite:
+    service = checked.graphite
+    if service is not None and service.user is not None and not options.proxy_graphite:
+        log.warning(
+            "browsers are not told the user of --graphite-url; give --proxy-graphite if graphite needs it"
+        )
+    return Graphite(
+        service,
+        Naming(
+            options.statsd_counter_format,
+            options.statsd_gauge_format,
+            options.statsd_prefix,
+            int(options.statsd_interval.seconds),
+        ),
+        interval=options.statsd_interval.seconds,
+        proxied=options.proxy_graphite,
+        root=root,
+        connect_timeout=options.http_client_connect_timeout.seconds,
+    )
 
 
 async def _ping(request: web.Request) -> Body:
@@ -192,9 +221,26 @@ def _is_local(address: str) -> bool:
         return False
 
 
-async def _protect(request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+def _protecting(content_policy: str) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    headers = {"Content-Security-Policy": content_policy} | _HEADERS
+
+    async def protect(request: web.Request, response: web.StreamResponse) -> None:
+        for name, value in headers.items():
+            response.headers.setdefault(name, value)
+
+    return protect
+
+
+def _remembering(graphite: Graphite) -> Middleware:
+    @web.middleware
+    async def remember(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        response = await handler(request)
+        graphite.remember(request, response)
+        return response
+
+    return remember
 
 
 @web.middleware

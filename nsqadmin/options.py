@@ -58,6 +58,21 @@ class Options:
     history: Duration = option(
         Duration.parse("12h"), "how far back the charts go; a series takes 4 bytes per minute and figure"
     )
+    dev_static_dir: str = option(
+        "", "folder to serve style sheets and scripts from, read anew each time; for working on nsqadmin"
+    )
+    graphite_url: str = option("", "URL of a graphite that keeps nsqd's figures: pages show its graphs, too")
+    proxy_graphite: bool = option(
+        False, "let browsers get graphite's graphs from nsqadmin, where they can't or may not reach graphite"
+    )
+    statsd_counter_format: str = option(
+        "stats.counters.%s.count", "name that statsd gives a counter in graphite; %s is nsqd's key"
+    )
+    statsd_gauge_format: str = option("stats.gauges.%s", "name that statsd gives a gauge in graphite")
+    statsd_prefix: str = option("nsq.%s", "nsqd's --statsd-prefix; %s is the node's address")
+    statsd_interval: Duration = option(
+        Duration.parse("1m"), "nsqd's --statsd-interval; 1s or more, fractions of a second do not count"
+    )
     notification_http_endpoint: str = option(
         "", "URL that gets a POST of JSON for each change that was made; empty for none"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import NamedTuple
@@ -13,6 +14,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}", re.DOTALL)
 _NOT_IN_HOST = re.compile(r"[ <>\"^`{|}\\]")
+
+_AUTHORITY = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?", re.ASCII)
+"""Nothing that means something where origins are listed, as in a Content-Security-Policy."""
 
 
 class Service(NamedTuple):
@@ -28,6 +32,14 @@ class Service(NamedTuple):
         """``scheme://host:port``."""
         return "/".join(self.base.split("/")[:3])
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request has to say of who asks."""
+        if self.user is None:
+            return {}
+        pair = f"{self.user}:{self.password}".encode("utf-8", "surrogateescape")
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
 
 def read_service(text: str) -> Service:
     """Raises ValueError that says what is wrong."""
@@ -35,10 +47,12 @@ def read_service(text: str) -> Service:
     if fault:
         raise ValueError(f"parse {go_quote(text.encode('utf-8', 'surrogateescape'))}: {fault}")
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("want a URL such as https://host:port/path")
-    user, password = (None if p is None else unquote(p) for p in (parts.username, parts.password))
     where = parts.netloc.rpartition("@")[2]
+    if parts.scheme not in ("http", "https") or not _AUTHORITY.fullmatch(where):
+        raise ValueError("want a URL such as https://host:port/path")
+    user, password = (
+        None if p is None else unquote(p, errors="surrogateescape") for p in (parts.username, parts.password)
+    )
     return Service(f"{parts.scheme}://{where}{parts.path.rstrip('/')}", user, password or "")
 
 

@@ -8,6 +8,7 @@ where ``channel``, ``node`` and ``user`` are left out when empty.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import functools
 import logging
@@ -19,8 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-from aiohttp import BasicAuth
 
 from nsqadmin.changes.actions import Change, Outcome, Verb
 from nsqcore.addresses import format_peer
@@ -68,10 +67,12 @@ class Origin:
 
 
 def _basic_user(request: web.Request) -> str:
+    scheme, _, word = request.headers.get("Authorization", "").partition(" ")
     try:
-        return str(BasicAuth.decode(request.headers.get("Authorization", "")).login)
+        pair = base64.b64decode(word, validate=True).decode()
     except ValueError:
         return ""
+    return pair.partition(":")[0] if scheme.lower() == "basic" else ""
 
 
 def notices(outcome: Outcome, origin: Origin, at: float, via: str) -> list[dict[str, object]]:

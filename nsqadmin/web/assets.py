@@ -1,9 +1,11 @@
-"""The style sheet, scripts and icon, out of the package."""
+"""The style sheets, scripts and icon, out of the package or out of a folder."""
 
 from __future__ import annotations
 
 import hashlib
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from aiohttp import web
 
@@ -15,7 +17,10 @@ _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 class Assets:
     """Files below ``/static/``, read when first asked for; browsers keep them and ask whether they changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "") -> None:
+        """With a ``folder`` the files are those in it, read anew each time."""
+        self._keep = not folder
+        self._place: Traversable = Path(folder) if folder else resources.files("nsqadmin").joinpath("static")
         self._files: dict[str, tuple[bytes, str, str]] = {}
 
     def routes(self) -> list[Route]:
@@ -34,11 +39,16 @@ class Assets:
         return web.Response(body=body, headers=headers, content_type=kind, charset="utf-8")
 
     def _find(self, name: str) -> tuple[bytes, str, str] | None:
-        if name not in self._files:
-            kind = _TYPES.get(name.rpartition(".")[2])
-            file = resources.files("nsqadmin").joinpath("static", name)
-            if kind is None or "/" in name or "\\" in name or not file.is_file():
-                return None
-            body = file.read_bytes()
-            self._files[name] = body, kind, f'"{hashlib.sha256(body).hexdigest()[:20]}"'
-        return self._files[name]
+        if name in self._files:
+            return self._files[name]
+        kind = _TYPES.get(name.rpartition(".")[2])
+        if kind is None or "/" in name or "\\" in name or "\0" in name:
+            return None
+        try:
+            body = self._place.joinpath(name).read_bytes()
+        except OSError:
+            return None
+        found = body, kind, f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+        if self._keep:
+            self._files[name] = found
+        return found

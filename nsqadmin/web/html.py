@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
@@ -20,6 +20,12 @@ POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """Nothing inline, nothing from elsewhere, no framing: a name that slipped through as markup stays harmless."""
+
+
+def policy(pictures_from: str = "") -> str:
+    """The policy for pages; ``pictures_from`` is the one other origin (``https://host``) that pictures come from."""
+    return POLICY.replace("img-src 'self'", f"img-src 'self' {pictures_from}".rstrip())
+
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
@@ -77,6 +83,8 @@ class Html:
     def __init__(self, base_path: str, guard: Guard) -> None:
         self.root = base_path.rstrip("/")
         self.guard = guard
+        self.on_every_page: dict[str, Callable[[web.Request], object]] = {}
+        """Names that every template knows, and what makes their values for the one who asks."""
         self.env = Environment(
             loader=PackageLoader("nsqadmin"),
             autoescape=True,
@@ -133,6 +141,7 @@ class Html:
             may_read=self.guard.may_read(request),
             may_act=self.guard.may_act(request),
             logged_in=who.session is not None,
+            **{name: make(request) for name, make in self.on_every_page.items()},
             **{"as_of": now, **values},
         )
         return kind(

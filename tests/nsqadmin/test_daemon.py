@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,6 +126,19 @@ async def test_files_are_asked_for_again_only_when_they_changed(world: World) ->
 async def test_other_files_are_not_given_away(world: World, name: str) -> None:
     answer = await (await world.admin(await world.lookupd())).get(f"/static/{name}")
     assert (answer.status, answer.text) == (404, "NOT_FOUND")
+
+
+async def test_files_of_a_folder_are_read_anew_each_time(world: World, tmp_path: Path) -> None:
+    admin = await world.admin(await world.lookupd(), dev_static_dir=str(tmp_path))
+    assert (await admin.get("/static/main.js")).text == "NOT_FOUND"
+    for text in ("one", "two"):
+        (tmp_path / "main.js").write_text(text)
+        assert (await admin.get("/static/main.js")).text == text
+    (tmp_path / "main.js").unlink()
+    assert (await admin.get("/static/main.js")).status == 404
+    (tmp_path / "secret.txt").write_text("secret")
+    for name in ("secret.txt", "..%2fmain.css", "main.js%00.js", "x.js%2f..%2fsecret.txt"):
+        assert (await admin.get(f"/static/{name}")).text == "NOT_FOUND"
 
 
 async def test_modules_import_only_modules_that_are_there(world: World) -> None:
