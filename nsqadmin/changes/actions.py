@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nsqadmin.cluster.cluster import NSQD, NSQLOOKUPD, Cluster, Unknown, Unreachable
+from nsqadmin.cluster.cluster import NSQD, NSQLOOKUPD, Cluster, Found, Unknown, Unreachable
 from nsqadmin.cluster.model import Node, Problem
 from nsqcore.errors import HttpError
 
@@ -28,7 +28,7 @@ class Verb(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A verb and what it is done to: a topic, one of its channels, or the topic on one node."""
+    """A verb and what it is done to: a topic or one of its channels, everywhere or on one node."""
 
     verb: Verb
     topic: str
@@ -42,7 +42,7 @@ class Change:
 
     @property
     def target(self) -> str:
-        """``topic``, ``topic/channel`` or ``topic on node``, for people."""
+        """``topic``, ``topic/channel`` or either ``on node``, for people."""
         name = f"{self.topic}/{self.channel}" if self.channel else self.topic
         return f"{name} on {self.node}" if self.node else name
 
@@ -113,10 +113,15 @@ async def apply(cluster: Cluster, change: Change) -> Outcome:
     match change.verb:
         case Verb.CREATE:
             return await _create(cluster, change)
-        case Verb.DELETE:
+        case Verb.DELETE if not change.node:
             return await _delete(cluster, change)
         case Verb.TOMBSTONE:
             return await _tombstone(cluster, change)
+        case _ if change.node:
+            nodes = await cluster.nodes()
+            outcome = Outcome(change)
+            outcome.steps += await _tell_nodes(cluster, [_find(nodes, change.node)], change)
+            return outcome
         case _:
             known = await cluster.registration(change.topic)
             outcome = Outcome(change, problems=known.problems)
@@ -185,9 +190,7 @@ async def _delete(cluster: Cluster, change: Change) -> Outcome:
 
 async def _tombstone(cluster: Cluster, change: Change) -> Outcome:
     nodes = await cluster.nodes()
-    node = next((node for node in nodes.value if node.name == change.node), None)
-    if node is None:
-        raise Unknown("NODE_NOT_FOUND", nodes.problems)
+    node = _find(nodes, change.node)
     if all(topic.name != change.topic for topic in node.topics):
         raise Unknown("TOPIC_NOT_FOUND", nodes.problems)
     outcome = Outcome(change, problems=nodes.problems)
@@ -202,6 +205,13 @@ async def _tombstone(cluster: Cluster, change: Change) -> Outcome:
     )
     outcome.steps += await _tell_nodes(cluster, [node], Change(Verb.DELETE, change.topic))
     return outcome
+
+
+def _find(nodes: Found[list[Node]], name: str) -> Node:
+    for node in nodes.value:
+        if node.name == name:
+            return node
+    raise Unknown("NODE_NOT_FOUND", nodes.problems)
 
 
 async def _tell_lookupds(cluster: Cluster, change: Change) -> list[Step]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from nsqadmin.changes.actions import Change, Verb
 from nsqadmin.cluster.model import Channel, Topic
 
+ELSEWHERE = "Other nodes are left as they are."
+
 
 @dataclass(slots=True)
 class Consequences:
@@ -26,14 +28,15 @@ class Consequences:
 
 
 def of_topic(change: Change, topic: Topic) -> Consequences:
-    """What ``change`` does to a topic; of a tombstone's topic, give the part on its node."""
+    """What ``change`` does to a topic; of a change on one node, give the part there."""
     found = Consequences(nodes=[part.node for part in topic.nodes])
+    here = " on this node" if change.node else ""
     match change.verb:
         case Verb.PAUSE:
             found.notes = [
                 (
-                    f"New messages stay in the topic's own queue, which holds {_count(topic.depth, 'message')} now, "
-                    "until it is unpaused. Publishing goes on."
+                    f"New messages{here} stay in the topic's own queue, which holds "
+                    f"{_count(topic.depth, 'message')} now, until it is unpaused. Publishing goes on."
                 ),
                 (
                     f"Its {_count(len(topic.channels), 'channel')} and {_count(topic.client_count, 'client')} "
@@ -68,9 +71,12 @@ def of_topic(change: Change, topic: Topic) -> Consequences:
             ]
             found.notes = [_disconnect(topic.client_count)]
     if change.verb is Verb.DELETE:
-        found.notes.append("The topic comes back, empty, as soon as somebody publishes to it or subscribes.")
+        found.notes.append(
+            f"The topic comes back{here}, empty, as soon as somebody publishes to it{here} or subscribes."
+        )
+    if change.node and change.verb is not Verb.TOMBSTONE:
+        found.notes.append(ELSEWHERE)
     if change.verb is Verb.TOMBSTONE:
-        found.nodes = [change.node]
         found.notes = [
             "nsqlookupd hides this node from the topic's consumers, so that they do not reconnect at once.",
             "Then the topic is deleted on this node, with all that it holds there. Other nodes keep theirs.",
@@ -81,7 +87,7 @@ def of_topic(change: Change, topic: Topic) -> Consequences:
 
 
 def of_channel(change: Change, channel: Channel) -> Consequences:
-    """What ``change`` does to a channel."""
+    """What ``change`` does to a channel; of a change on one node, give the part there."""
     found = Consequences(nodes=[part.node for part in channel.nodes])
     depth, clients = _count(channel.depth, "waiting message"), _count(channel.client_count, "client")
     all_lost = [
@@ -109,6 +115,8 @@ def of_channel(change: Change, channel: Channel) -> Consequences:
                     "Other channels of the topic keep their copies."
                 ),
             ]
+    if change.node:
+        found.notes.append(ELSEWHERE)
     return found
 
 

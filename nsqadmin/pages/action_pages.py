@@ -9,7 +9,7 @@ from nsqadmin.changes.actions import Change, Verb
 from nsqadmin.changes.consequences import Consequences
 from nsqadmin.changes.notify import Notifier, Origin
 from nsqadmin.cluster.cluster import Cluster, Unknown
-from nsqadmin.cluster.merge import merge_topic
+from nsqadmin.cluster.merge import merge_channel, merge_topic
 from nsqadmin.cluster.model import Problem
 from nsqadmin.web.forms import read_form
 from nsqadmin.web.guard import TOKEN_FIELD
@@ -45,15 +45,7 @@ class ActionPages:
         change = _change(request.match_info["verb"], query_of(request))
         if change.verb is Verb.CREATE:
             return self.html.form(request, "create.html", change=change, topic_error="", channel_error="")
-        found, problems = await self._foresee(change)
-        return self.html.form(
-            request,
-            "confirm.html",
-            change=change,
-            consequences=found,
-            problems=problems,
-            by_lookupd=self.cluster.by_lookupd,
-        )
+        return await self._ask(request, change)
 
     async def act(self, request: web.Request) -> web.Response:
         """Makes the change."""
@@ -67,24 +59,51 @@ class ActionPages:
             if topic_error or channel_error:
                 errors = {"topic_error": topic_error, "channel_error": channel_error}
                 return self.html.form(request, "create.html", status=400, change=change, **errors)
+        if _to_type(change) and form.get("typed", "").strip() != _to_type(change):
+            return await self._ask(request, change, status=400, mistyped=True)
         outcome = await actions.apply(self.cluster, change)
         actions.record(outcome, self.html.guard.user(request), request.remote or "")
         self.notifier.tell(outcome, Origin.of(request, self.html.guard.user(request)))
         status = 200 if outcome.done or not outcome.failures else 502
         return self.html.page(request, "result.html", status=status, outcome=outcome, change=change)
 
+    async def _ask(
+        self, request: web.Request, change: Change, *, status: int = 200, mistyped: bool = False
+    ) -> web.Response:
+        found, problems = await self._foresee(change)
+        return self.html.form(
+            request,
+            "confirm.html",
+            status=status,
+            change=change,
+            consequences=found,
+            problems=problems,
+            by_lookupd=self.cluster.by_lookupd,
+            to_type=_to_type(change),
+            mistyped=mistyped,
+        )
+
     async def _foresee(self, change: Change) -> tuple[Consequences, list[Problem]]:
+        if change.node:
+            return await self._foresee_on_node(change)
         if change.channel:
             channel = await self.cluster.channel(change.topic, change.channel)
             return consequences.of_channel(change, channel.value), channel.problems
-        if change.verb is not Verb.TOMBSTONE:
-            topic = await self.cluster.topic(change.topic)
-            return consequences.of_topic(change, topic.value), topic.problems
+        topic = await self.cluster.topic(change.topic)
+        return consequences.of_topic(change, topic.value), topic.problems
+
+    async def _foresee_on_node(self, change: Change) -> tuple[Consequences, list[Problem]]:
         node = await self.cluster.node(change.node)
         parts = [part for part in node.value[1].topics if part.topic_name == change.topic]
         if not parts:
             raise Unknown("TOPIC_NOT_FOUND", node.problems)
-        return consequences.of_topic(change, merge_topic(change.topic, parts)), node.problems
+        if not change.channel:
+            return consequences.of_topic(change, merge_topic(change.topic, parts)), node.problems
+        channels = [c for part in parts for c in part.channels if c.channel_name == change.channel]
+        if not channels:
+            raise Unknown("CHANNEL_NOT_FOUND", node.problems)
+        merged = merge_channel(change.topic, change.channel, channels)
+        return consequences.of_channel(change, merged), node.problems
 
 
 def _change(word: str, fields: dict[str, str]) -> Change:
@@ -97,9 +116,16 @@ def _change(word: str, fields: dict[str, str]) -> Change:
         if not topic or not node:
             raise HttpError(400, "INVALID_REQUEST")
         return Change(verb, topic, node=node)
-    if not topic and verb is not Verb.CREATE:
+    if verb is Verb.CREATE:
+        return Change(verb, topic, channel)
+    if not topic:
         raise HttpError(400, "INVALID_REQUEST")
-    return Change(verb, topic, channel)
+    return Change(verb, topic, channel, node)
+
+
+def _to_type(change: Change) -> str:
+    """What has to be typed before something is lost, or nothing."""
+    return change.channel or change.topic if change.verb in (Verb.EMPTY, Verb.DELETE, Verb.TOMBSTONE) else ""
 
 
 def _name_rule(kind: str) -> str:

@@ -56,12 +56,18 @@ class Visitor:
         return await self.ask("POST", path, **request)
 
     async def confirm(self, path: str, **fields: str) -> Answer:
-        """Opens a question and says yes, as a browser does; ``fields`` are typed into its form."""
+        """Opens a question and says yes, as a browser does; ``fields`` are typed into its form.
+
+        A name that has to be typed is typed by itself.
+        """
         question = await self.get(path)
         assert question.status == 200, question.page.headings
+        form = question.page.fields
+        if "typed" in form:
+            fields = {"typed": form.get("channel") or form["topic"]} | fields
         return await self.post(
             path.partition("?")[0],
-            data=question.page.fields | fields,
+            data=form | fields,
             headers={"Origin": self.base.rstrip("/")},
             cookies=question.cookies,
         )

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from nsqadmin.changes.actions import Change, Verb
-from nsqadmin.changes.consequences import of_channel, of_topic
+from nsqadmin.changes.consequences import ELSEWHERE, of_channel, of_topic
 from nsqadmin.cluster.merge import merge_channel, merge_topic
 from nsqadmin.cluster.model import Channel, Topic
 
@@ -80,3 +80,18 @@ def test_one_of_a_thing_is_said_in_the_singular() -> None:
     found = of_channel(Change(Verb.DELETE, "t", "c"), merge_channel("t", "c", [lonely]))
     assert found.lost[0] == (1, "message waiting (1 in memory, 0 on disk)")
     assert found.notes[0] == "1 client is disconnected."
+
+
+def test_on_one_node_only_its_part_is_lost() -> None:
+    part = merge_topic("t", TOPIC.nodes[:1])
+    deleted = of_topic(Change(Verb.DELETE, "t", node="n1"), part)
+    assert deleted.lost[0] == (20, "messages waiting (10 in memory, 10 on disk) in the topic")
+    assert deleted.notes[1:] == [
+        "The topic comes back on this node, empty, as soon as somebody publishes to it on this node or subscribes.",
+        ELSEWHERE,
+    ]
+    assert deleted.nodes == ["n1"]
+    assert of_topic(Change(Verb.PAUSE, "t", node="n1"), part).notes[-1] == ELSEWHERE
+    emptied = of_channel(Change(Verb.EMPTY, "t", "c", "n1"), merge_channel("t", "c", [_channel("n1")]))
+    assert (emptied.lost[0][0], emptied.notes[-1]) == (1000, ELSEWHERE)
+    assert ELSEWHERE not in of_topic(Change(Verb.PAUSE, "t"), TOPIC).notes

@@ -168,3 +168,78 @@ async def test_the_log_says_who_did_what_and_how_it_went(
     with caplog.at_level(logging.INFO, logger="nsqadmin.changes.actions"):
         await admin.post("/api/topics/t", json={"action": "pause"}, headers={"X-Forwarded-User": "ann"})
     assert "ADMIN: pause topic t by ann (127.0.0.1): done by 1 of 1" in caplog.messages
+
+
+@pytest.mark.parametrize("verb", ["pause", "unpause", "empty", "delete"])
+@pytest.mark.parametrize(("kind", "names"), [("topic", "topic=t"), ("channel", "topic=t&channel=c")])
+async def test_a_change_on_one_node_is_made_there_alone(
+    world: World, verb: str, kind: str, names: str
+) -> None:
+    here = await world.nsqd(topic("t", channel("c", depth=3), depth=3))
+    there = await world.nsqd(topic("t", channel("c", depth=40), depth=40))
+    lookupd = await world.lookupd(here, there)
+    admin = await world.admin(lookupd)
+    path = f"/actions/{verb}?{names}&node={here.name}"
+    question = (await admin.get(path)).page
+    assert f"on {here.name}" in question.title
+    assert "Other nodes are left as they are." in question.words
+    assert "40" not in question.words.split()
+    answer = await admin.confirm(path)
+    assert [row["Daemon"] for row in answer.page.table()] == [f"nsqd {here.address}"]
+    assert (here.calls, there.calls, lookupd.calls) == ([f"/{kind}/{verb}?{names}"], [], [])
+
+
+async def test_a_change_on_a_node_that_is_not_there_is_refused(world: World) -> None:
+    nsqd = await world.nsqd(topic("t"))
+    admin = await world.admin(await world.lookupd(nsqd))
+    assert (await admin.get("/actions/pause?topic=t&node=n:1")).page.headings == ["There is no such node"]
+    question = await admin.get(f"/actions/pause?topic=t&node={nsqd.name}")
+    answer = await admin.post(
+        "/actions/pause", data=question.page.fields | {"node": "n:1"}, cookies=question.cookies
+    )
+    assert (answer.status, nsqd.calls) == (404, [])
+    path = f"/actions/pause?topic=t&channel=nope&node={nsqd.name}"
+    assert (await admin.get(path)).page.headings == ["There is no such channel"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "wrong"),
+    [
+        ("/actions/empty?topic=t", "t", "T"),
+        ("/actions/delete?topic=t", "t", ""),
+        ("/actions/delete?topic=t&channel=c", "c", "t"),
+        ("/actions/empty?topic=t&channel=c", "c", "t/c"),
+        ("/actions/tombstone?topic=t&node={node}", "t", "yes"),
+    ],
+)
+async def test_what_loses_messages_is_done_only_when_its_name_was_typed(
+    world: World, path: str, name: str, wrong: str
+) -> None:
+    nsqd = await world.nsqd(topic("t", channel("c", depth=7), depth=7))
+    lookupd = await world.lookupd(nsqd)
+    admin = await world.admin(lookupd)
+    path = path.format(node=nsqd.name)
+    assert f"To confirm, type {name}" in (await admin.get(path)).page.words
+    answer = await admin.confirm(path, typed=wrong)
+    assert answer.status == 400
+    assert "That is not the name. Nothing was changed." in answer.page.words
+    assert any(word.startswith("7") for word in answer.page.words.split())
+    assert (nsqd.calls, lookupd.calls) == ([], [])
+    assert (await admin.confirm(path, typed=f" {name} ")).status == 200
+    assert nsqd.calls
+
+
+async def test_what_can_be_undone_needs_no_name(world: World) -> None:
+    admin = await world.admin(await world.lookupd(await world.nsqd(topic("t", channel("c")))))
+    for verb in ("pause", "unpause"):
+        assert "typed" not in (await admin.get(f"/actions/{verb}?topic=t&channel=c")).page.fields
+
+
+async def test_reading_changes_nothing(world: World) -> None:
+    nsqd = await world.nsqd(topic("t", channel("c")))
+    lookupd = await world.lookupd(nsqd)
+    admin = await world.admin(lookupd)
+    for verb in ("create", "pause", "unpause", "empty", "delete", "tombstone"):
+        await admin.get(f"/actions/{verb}?topic=t&channel=c&node={nsqd.name}&typed=t")
+        await admin.ask("HEAD", f"/actions/{verb}?topic=t")
+    assert (nsqd.calls, lookupd.calls) == ([], [])

@@ -108,7 +108,7 @@ async def test_a_form_works_only_with_the_token_of_its_own_browser(world: World)
     nsqd = await _nsqd(world)
     admin = await world.admin(await world.lookupd(nsqd))
     question = await admin.get("/actions/empty?topic=t")
-    fields, cookies = question.page.fields, question.cookies
+    fields, cookies = question.page.fields | {"typed": "t"}, question.cookies
     foreign = (await admin.get("/actions/empty?topic=t")).cookies
     for data, kept in (
         (fields, {}),
