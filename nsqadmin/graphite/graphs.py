@@ -21,7 +21,7 @@ _COMMON = {
     "drawNullAsZero": "false",
 }
 _SMALL = {
-    "width": "320",
+    "width": "296",
     "height": "96",
     "hideLegend": "true",
     "hideGrid": "true",

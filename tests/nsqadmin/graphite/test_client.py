@@ -7,49 +7,22 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from aiohttp import test_utils, web
 
 from nsqadmin.graphite import client
 from nsqcore.durations import Duration
 from tests.nsqadmin.world import Answer, World
 from tests.support.fake_cluster import channel, latency, topic
+from tests.support.graphite import FakeGraphite
 
 PNG = b"(a picture)"
 RATE = "/api/graphite?metric=rate&target=sumSeries(a.*)"
 
 
-class FakeGraphite:
-    """Answers ``/base/render`` with what a test wants."""
-
-    def __init__(self) -> None:
-        self.body: bytes = PNG
-        self.kind = "image/png"
-        self.status = 200
-        self.requests: list[web.Request] = []
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer)
-        self.server = test_utils.TestServer(app)
-
-    @property
-    def url(self) -> str:
-        """With a user, a path and a slash at its end."""
-        return str(self.server.make_url("/base/")).replace("//", "//bob:s%40crit@")
-
-    @property
-    def origin(self) -> str:
-        return str(self.server.make_url("")).rstrip("/")
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        self.requests.append(request)
-        return web.Response(body=self.body, status=self.status, headers={"Content-Type": self.kind})
-
-
 @pytest.fixture
 async def graphite() -> AsyncIterator[FakeGraphite]:
-    fake = FakeGraphite()
-    await fake.server.start_server()
-    yield fake
-    await fake.server.close()
+    async with FakeGraphite() as fake:
+        fake.body = PNG
+        yield fake
 
 
 async def refused(answer: Answer, status: int, text: str) -> None:
