@@ -26,6 +26,7 @@ from nsqadmin.pages.events import Events
 from nsqadmin.pages.login import LoginPages
 from nsqadmin.pages.overview import OverviewPage
 from nsqadmin.pages.pages import Pages
+from nsqadmin.pages.topics import TopicsPage
 from nsqadmin.web.assets import Assets
 from nsqadmin.web.guard import Guard, TooManyTries
 from nsqadmin.web.html import Html, policy
@@ -104,6 +105,7 @@ class NsqAdmin:
         routes = [
             *HttpApi(cluster, html.guard, notifier).routes(),
             *OverviewPage(html, sampler).routes(),
+            *TopicsPage(html, sampler).routes(),
             *Pages(cluster, html, sampler).routes(),
             *ActionPages(cluster, html, notifier).routes(),
             *events.routes(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nsqadmin.cluster.model import Topic
+from nsqadmin.history.snapshot import TopicNow
 
 LONGEST = 1000
 """Rows on one page; more are found by searching."""
@@ -17,7 +17,7 @@ class Column:
 
     key: str
     label: str
-    value: Callable[[Topic], str | int]
+    value: Callable[[TopicNow], str | float]
     hint: str = ""
 
     @property
@@ -28,6 +28,15 @@ class Column:
 
 COLUMNS = (
     Column("topic", "Topic", lambda topic: topic.topic_name.lower()),
+    Column(
+        "in", "Published", lambda topic: topic.rates.published or 0.0, "messages that came in, per second"
+    ),
+    Column(
+        "out",
+        "Finished",
+        lambda topic: topic.rates.finished or 0.0,
+        "messages that its channels were done with, per second; each channel counts its own copy",
+    ),
     Column("depth", "Topic depth", lambda topic: topic.depth, "messages waiting in the topic's own queue"),
     Column(
         "channels-depth",
@@ -41,11 +50,11 @@ COLUMNS = (
         lambda topic: topic.backend_depth + topic.channel_backend_depth,
         "where the waiting messages are; sorts by those on disk",
     ),
-    Column("in-flight", "In flight", lambda topic: topic.in_flight_count, "messages that clients hold"),
+    Column("in-flight", "In flight", lambda topic: topic.in_flight_count, "messages that consumers hold"),
     Column("messages", "Messages", lambda topic: topic.message_count, "published since the nodes started"),
     Column("channels", "Channels", lambda topic: len(topic.channels)),
     Column("clients", "Clients", lambda topic: topic.client_count, "consumer connections"),
-    Column("nodes", "Nodes", lambda topic: len(topic.nodes), "nsqds that hold the topic"),
+    Column("nodes", "Nodes", lambda topic: topic.nodes, "nsqds that hold the topic"),
 )
 _BY_KEY = {column.key: column for column in COLUMNS}
 
@@ -79,7 +88,7 @@ class Listing:
             query["order"] = "desc" if descending else "asc"
         return query
 
-    def arrange(self, topics: Sequence[Topic]) -> list[Topic]:
+    def arrange(self, topics: Sequence[TopicNow]) -> list[TopicNow]:
         """The topics found, in order; equal ones by name, whichever way the others go."""
         wanted = self.search.lower()
         found = sorted(

@@ -10,9 +10,8 @@ from aiohttp import web
 from nsqadmin.cluster.cluster import NSQLOOKUPD, Cluster, Found, Overview
 from nsqadmin.cluster.model import Channel, Client, Node, NodeStats, Queue, Topic
 from nsqadmin.history.series import History
-from nsqadmin.pages.listing import COLUMNS, LONGEST, Listing
 from nsqadmin.web.html import Html
-from nsqadmin.web.http_server import Route, query_of
+from nsqadmin.web.http_server import Route
 from nsqcore.names import is_ephemeral
 
 
@@ -42,32 +41,11 @@ class Pages:
     def routes(self) -> list[Route]:
         """The pages' routes, without the base path."""
         return [
-            Route("GET", "/topics", self.topics),
             Route("GET", "/topics/{topic}", self.topic),
             Route("GET", "/topics/{topic}/{channel}", self.channel),
             Route("GET", "/nodes", self.nodes),
             Route("GET", "/nodes/{node}", self.node),
         ]
-
-    async def topics(self, request: web.Request) -> web.Response:
-        """Every topic with its figures, searched and sorted."""
-        listing = Listing.parse(query_of(request))
-        overview = await self.cluster.overview()
-        found = listing.arrange(overview.value.topics)
-        rows = found[:LONGEST]
-        return self.html.page(
-            request,
-            "topics.html",
-            problems=overview.problems,
-            totals=totals_of(overview),
-            listing=listing,
-            columns=COLUMNS,
-            found=len(found),
-            topics=rows,
-            longest_queue=max((t.depth + t.channel_depth for t in rows), default=0),
-            silent_topics=_silent_topics(overview.value),
-            example_node=_example_node(overview.value.nodes),
-        )
 
     async def topic(self, request: web.Request) -> web.Response:
         """One topic: its nodes and its channels."""

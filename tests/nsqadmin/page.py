@@ -71,7 +71,7 @@ class Page(HTMLParser):
         text = " ".join("".join(self._texts.pop()).split())
         if self._texts:
             self._texts[-1].append(text)
-        if tag == "title":
+        if tag == "title" and "svg" not in self._open:
             self.title = text
         elif tag in ("h1", "h2", "h3"):
             self.headings.append(text)

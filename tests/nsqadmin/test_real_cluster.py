@@ -70,7 +70,8 @@ async def test_what_was_published_is_seen_topic_by_topic(cluster: Cluster, world
         assert (answer["depth"], answer["message_count"], answer["message"]) == (7, 7, "")
         page = (await admin.get("/topics/seen")).page
         assert sorted(row["Depth"] for row in page.table()) == ["3", "4", "7"]
-        rows = {row["Topic"]: row for row in (await admin.get("/topics")).page.table()}
+        found = await admin.until("/topics", "seen")
+        rows = {row["Topic"]: row for row in found.page.table()}
         assert (rows["seen"]["Topic depth"], rows["seen"]["Nodes"]) == ("7", "2")
 
 

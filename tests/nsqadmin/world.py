@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from nsqadmin.options import Options
 from nsqcore.durations import Duration
 from tests.nsqadmin.page import Page
 from tests.support.fake_cluster import FakeLookupd, FakeNsqd, Json
+
+PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ class Visitor:
 
     async def get(self, path: str, **request: Any) -> Answer:
         return await self.ask("GET", path, **request)
+
+    async def until(self, path: str, text: str) -> Answer:
+        """The page at ``path`` once it has ``text``, which a later sample brings."""
+        async with asyncio.timeout(PATIENCE_S):
+            while text not in (answer := await self.get(path)).page.words:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        return answer
 
     async def post(self, path: str, **request: Any) -> Answer:
         return await self.ask("POST", path, **request)
@@ -105,6 +115,7 @@ class World:
             "lookupd_http_addresses": [d.address for d in asked if isinstance(d, FakeLookupd)],
             "nsqd_http_addresses": [d.address for d in asked if isinstance(d, FakeNsqd)],
             "http_client_request_timeout": Duration.parse("2s"),
+            "sample_interval": Duration.parse("200ms"),
         }
         admin = NsqAdmin(Options(**given | options))
         self.stack.push_async_callback(admin.stop)

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from nsqadmin.cluster.model import Channel, Topic
+from nsqadmin.history.snapshot import Rates, TopicNow
 from nsqadmin.pages.listing import COLUMNS, Column, Listing
 
 
-def _topic(name: str, depth: int = 0, channel_depth: int = 0) -> Topic:
-    channel = Channel(node="n", hostname="h", topic_name=name, channel_name="c", depth=channel_depth)
-    return Topic(node="*", hostname="", topic_name=name, depth=depth, channels=[channel])
+def _topic(name: str, depth: int = 0, channel_depth: int = 0) -> TopicNow:
+    rates = Rates(published=depth, finished=channel_depth)
+    return TopicNow(topic_name=name, depth=depth, channel_depth=channel_depth, rates=rates)
 
 
 TOPICS = [_topic("b", 1, 50), _topic("Alpha", 9), _topic("c", 9), _topic("clicks", 2, 7)]
@@ -50,5 +50,5 @@ def test_every_column_sorts_and_a_second_click_turns_it_round(column: Column) ->
 
 
 def test_a_click_keeps_the_search() -> None:
-    assert Listing(search="x").query(COLUMNS[1]) == {"q": "x", "sort": "depth"}
+    assert Listing(search="x").query(COLUMNS[1]) == {"q": "x", "sort": "in"}
     assert Listing(search="x").query() == {"q": "x"}
