@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE := $(VENV)/node
 
-.PHONY: demo up test lint bench bench-clients bench-tools fuzz setup clean help
+.PHONY: demo up test lint bench bench-clients bench-tools fuzz screenshots setup clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -53,6 +53,9 @@ bench-tools: $(STAMP) ## speed of the command-line tools beside nsqd's, as a tab
 
 fuzz: $(STAMP) ## ten minutes of random clients and hostile bytes (SECONDS=... to change)
 	NSQ_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -q -n 2 tests/properties --timeout=0
+
+screenshots: $(STAMP) ## take the pictures of nsqadmin's pages anew (docs/img), with the machine's own Chromium
+	$(BIN)/python -m tests.support.screenshots docs/img
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) run dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

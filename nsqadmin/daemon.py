@@ -24,6 +24,7 @@ from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
 from nsqadmin.pages.events import Events
 from nsqadmin.pages.login import LoginPages
+from nsqadmin.pages.menu import menu
 from nsqadmin.pages.overview import OverviewPage
 from nsqadmin.pages.pages import Pages
 from nsqadmin.pages.topics import TopicsPage
@@ -115,6 +116,7 @@ class NsqAdmin:
             *LoginPages(html).routes(),
             Route("GET", "/ping", _ping, quiet=True, plain=True, public=True),
         ]
+        html.env.globals["menu"] = menu(routes)
         self._runner = make_runner(_below(html.root, routes), refuse=_refuser(html), let_in=guard.let_in)
         self._runner.app.middlewares.extend([_compress, _remembering(graphite)])
         self._runner.app.on_response_prepare.append(_protecting(policy(graphite.pictures_from)))

@@ -36,7 +36,7 @@ export function dialogs(refresh) {
     return () => {
       mine.remove();
       if (dialog === mine) dialog = null;
-      if (opener.isConnected) opener.focus();
+      (opener.isConnected ? opener : document.getElementById("main")).focus();
       refresh();
     };
   }

@@ -2,6 +2,8 @@
 // has changed. Rests while the tab is hidden, while the visitor holds it, and on pages that ask a question.
 
 import { morph } from "./morph.js";
+import { search } from "./search.js";
+import { read } from "./times.js";
 
 const POLL_MS = 5000; // where events do not get through
 const GIVE_UP_MS = 20000;
@@ -17,22 +19,22 @@ export function live() {
   let source = null;
   let poll = 0;
 
-  localTimes(document);
-  search(() => refresh());
+  search(refresh);
   if (!document.body.hasAttribute("data-live")) return refresh;
 
   hold.type = "button";
   hold.className = "hold";
   hold.setAttribute("aria-pressed", "false");
-  hold.title = "Hold the figures still";
+  hold.title = "Hold the figures still (h)";
   hold.textContent = "Live";
   late.className = "late-text";
   late.setAttribute("role", "status");
-  state.append(late, hold);
+  state.append(hold);
+  state.prepend(late);
   hold.addEventListener("click", () => {
     held = !held;
     hold.setAttribute("aria-pressed", String(held));
-    hold.title = held ? "Let the figures go on" : "Hold the figures still";
+    hold.title = held ? "Let the figures go on (h)" : "Hold the figures still (h)";
     hold.textContent = held ? "Held" : "Live";
     wake();
   });
@@ -49,11 +51,14 @@ export function live() {
 
   function connect() {
     disconnect();
+    let first = true;
     source = new EventSource(state.dataset.events);
     source.addEventListener("sample", ({ data }) => {
-      // The sample that the page was made of is no news.
-      if (JSON.parse(data).at * 1000 > Date.parse(asOf.dateTime)) news();
-      else tell("");
+      // The sample that the page was made of is no news; the page tells its time in whole seconds.
+      const known = first && Math.floor(JSON.parse(data).at) * 1000 <= Date.parse(asOf.dateTime);
+      first = false;
+      if (known) tell("");
+      else news();
     });
     source.addEventListener("error", () => {
       clearInterval(poll);
@@ -94,7 +99,7 @@ export function live() {
       const time = page.getElementById("as-of");
       if (!main || !time) throw new Error("that is not a page of nsqadmin");
       if (mine !== running) return;
-      localTimes(page);
+      read(page);
       morph(document.getElementById("main"), main);
       document.title = page.title;
       asOf.dateTime = time.dateTime;
@@ -113,37 +118,4 @@ export function live() {
     hold.classList.toggle("late", text !== "");
     if (late.textContent !== text) late.textContent = text;
   }
-}
-
-// Clock times come as UTC, for those who read without scripts.
-function localTimes(page) {
-  for (const element of page.querySelectorAll("time[data-clock]")) {
-    const time = new Date(element.dateTime);
-    if (Number.isNaN(time.getTime())) continue;
-    const seconds = element.hasAttribute("data-seconds") ? { second: "2-digit" } : {};
-    element.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...seconds });
-    element.title = time.toLocaleString();
-  }
-}
-
-// Search as you type: the address follows the text, so that reload, refresh and sharing keep it.
-function search(refresh) {
-  let timer = 0;
-  const apply = (form) => {
-    const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value.trim() !== ""));
-    history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
-    refresh();
-  };
-  document.addEventListener("input", ({ target }) => {
-    const form = target.closest("form[data-search]");
-    if (!form) return;
-    clearTimeout(timer);
-    timer = setTimeout(apply, 150, form);
-  });
-  document.addEventListener("submit", (event) => {
-    if (!event.target.matches("form[data-search]")) return;
-    event.preventDefault();
-    clearTimeout(timer);
-    apply(event.target);
-  });
 }

@@ -11,10 +11,13 @@ function reconcile(from, to) {
   if (from.isEqualNode(to)) return;
   attributes(from, to);
   if (from.hasAttribute("data-keep")) return;
+  const wantedKeys = new Set([...to.children].map(({ dataset }) => dataset.key));
   const keyed = new Map();
   for (const child of from.children) if (child.dataset.key !== undefined) keyed.set(child.dataset.key, child);
   let at = from.firstChild;
   for (const wanted of [...to.childNodes]) {
+    // What goes, goes first: else one row less would move all those below it.
+    while (at?.dataset?.key !== undefined && !wantedKeys.has(at.dataset.key)) at = removed(at);
     const key = wanted.dataset?.key;
     const match = key !== undefined ? keyed.get(key) : at && alike(at, wanted) ? at : null;
     if (!match || match.nodeName !== wanted.nodeName) {
@@ -28,10 +31,14 @@ function reconcile(from, to) {
     else if (match.data !== wanted.data) text(match, wanted.data);
   }
   while (at) {
-    const next = at.nextSibling;
-    at.remove();
-    at = next;
+    at = removed(at);
   }
+}
+
+function removed(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
 }
 
 function alike(a, b) {

@@ -104,10 +104,12 @@ class Html:
         )
         self.env.globals.update(url=self.url, nsq_version=NSQ_VERSION, suite_version=suite_version())
         self.env.globals.update(sparkline=charts.sparkline, chart=charts.chart, line=charts.Line)
+        self.env.globals["menu"] = []
 
     def url(self, *segments: str, **query: str) -> str:
         """The address of a page: segments are escaped whole, empty parameters left out."""
-        path = self.root + "/" + "/".join(quote(segment, safe="", errors="replace") for segment in segments)
+        below = "/".join(quote(segment, safe="", errors="replace") for segment in segments)
+        path = f"{self.root}/{below}" if below else self.root or "/"
         given = {key: value for key, value in query.items() if value}
         return f"{path}?{urlencode(given, errors='replace')}" if given else path
 
