@@ -6,6 +6,7 @@ Each failure is one line, ``failed to instantiate nsqadmin - reason``, and exit 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ async def check(options: Options) -> Checked:
         raise StartError("--statsd-interval must be 1s or more")
     if options.dev_static_dir and not Path(options.dev_static_dir).is_dir():
         raise StartError(f"--dev-static-dir ({options.dev_static_dir}) is no folder")
+    if options.data_path and not os.access(options.data_path, os.W_OK | os.X_OK):
+        raise StartError(f"--data-path ({options.data_path}) is no folder that can be written to")
     return Checked(lookupds, nsqds, tls, network, graphite)
 
 

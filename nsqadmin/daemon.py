@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -14,7 +15,9 @@ from aiohttp.web_response import ContentCoding
 from nsqadmin.access.accounts import Accounts
 from nsqadmin.api.config import ConfigApi
 from nsqadmin.api.http_api import HttpApi
-from nsqadmin.changes.notify import Notifier
+from nsqadmin.changes.audit import Audit
+from nsqadmin.changes.changes import Changes
+from nsqadmin.changes.notify import Notifier, Origin
 from nsqadmin.checks import Checked, check
 from nsqadmin.cluster.cluster import Cluster, Unknown, Unreachable
 from nsqadmin.graphite.client import Graphite
@@ -22,6 +25,7 @@ from nsqadmin.graphite.targets import Naming
 from nsqadmin.history.sampler import Sampler
 from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
+from nsqadmin.pages.audit import AuditPage
 from nsqadmin.pages.events import Events
 from nsqadmin.pages.login import LoginPages
 from nsqadmin.pages.menu import menu
@@ -29,7 +33,7 @@ from nsqadmin.pages.overview import OverviewPage
 from nsqadmin.pages.pages import Pages
 from nsqadmin.pages.topics import TopicsPage
 from nsqadmin.web.assets import Assets
-from nsqadmin.web.guard import Guard, TooManyTries
+from nsqadmin.web.guard import Guard, Tell, TooManyTries
 from nsqadmin.web.html import Html, policy
 from nsqadmin.web.http_server import Body, Route, listen, make_runner, refusal
 from nsqadmin.web.nearby import Nearby
@@ -67,6 +71,7 @@ class NsqAdmin:
         self._sampler: Sampler | None = None
         self._events: Events | None = None
         self._accounts: Accounts | None = None
+        self._audit: Audit | None = None
         self.guard = Guard(options.admin_users, options.acl_http_header)
 
     async def start(self) -> None:
@@ -100,20 +105,25 @@ class NsqAdmin:
             accounts=self._accounts,
             root=options.base_path.rstrip("/"),
         )
+        self._audit = audit = Audit(options.data_path)
+        await audit.start()
+        guard.tell = _telling(audit)
+        changes = Changes(cluster, audit, notifier)
         html = Html(options.base_path, guard)
         self._graphite = graphite = _graphite(options, checked, html.root)
         html.on_every_page["graphs"] = graphite.visit
         routes = [
-            *HttpApi(cluster, html.guard, notifier).routes(),
+            *HttpApi(changes, guard).routes(),
             *OverviewPage(html, sampler).routes(),
             *TopicsPage(html, sampler).routes(),
             *Pages(cluster, html, sampler).routes(),
-            *ActionPages(cluster, html, notifier).routes(),
+            *ActionPages(changes, html).routes(),
             *events.routes(),
             *ConfigApi(options, cluster, Nearby(checked.config_from), guard).routes(),
             *graphite.routes(),
             *Assets(options.dev_static_dir).routes(),
             *LoginPages(html).routes(),
+            *AuditPage(html, audit, kept=bool(options.data_path)).routes(),
             Route("GET", "/ping", _ping, quiet=True, plain=True, public=True),
         ]
         html.env.globals["menu"] = menu(routes)
@@ -148,6 +158,8 @@ class NsqAdmin:
             await self._notifier.close()
         if self._accounts is not None:
             await self._accounts.stop()
+        if self._audit is not None:
+            await self._audit.stop()
         if self._graphite is not None:
             await self._graphite.close()
         if self._client is not None:
@@ -203,6 +215,13 @@ def _refuser(html: Html) -> Callable[[web.Request, HttpError, bool], web.StreamR
         )
 
     return refuse
+
+
+def _telling(audit: Audit) -> Tell:
+    def tell(request: web.Request, action: str, user: str, result: str, detail: str) -> None:
+        audit.access(action, replace(Origin.of(request, user), user=user), result, detail)
+
+    return tell
 
 
 def _refuse_script(request: web.Request, error: HttpError, plain: bool) -> web.Response:

@@ -95,6 +95,9 @@ class Options:
     allow_config_from_cidr: str = option(
         "127.0.0.1/8", "network that may read and change options at /config; empty for nobody"
     )
+    data_path: str = option(
+        "", "path of the folder that keeps the audit trail over restarts; empty for memory alone"
+    )
     auth_file: str = option(
         "", "path of a file of user:role:hash lines; then nobody sees anything without a login"
     )

@@ -101,7 +101,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per event, ASCII, on one line whatever is in it.
 
     ``{"time":"2026-11-22T06:48:29.140175+01:00","level":"INFO","prefix":"[nsqd]","message":"text"}``, and
-    ``traceback`` when there is one.
+    ``traceback`` when there is one. An event may have fields of its own besides.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -120,6 +120,8 @@ class JsonFormatter(logging.Formatter):
             "prefix": self.prefix,
             "message": _message(record),
         }
+        # What an event is made of, for who searches: logged with extra={"fields": {...}}, texts all.
+        event |= {key: value for key, value in getattr(record, "fields", {}).items() if value}
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
         # Half of a surrogate pair is valid in a Python text, but in no reader of JSON.

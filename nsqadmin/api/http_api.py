@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from nsqadmin.api.shapes import channel_json, node_json, topic_json
-from nsqadmin.changes import actions
 from nsqadmin.changes.actions import Change, Verb
-from nsqadmin.changes.notify import Notifier, Origin
-from nsqadmin.cluster.cluster import Cluster
+from nsqadmin.changes.changes import Changes
+from nsqadmin.changes.notify import Origin
 from nsqadmin.cluster.model import Problem
 from nsqadmin.web.guard import Guard
 from nsqadmin.web.http_server import Body, Route, query_of
@@ -25,10 +24,10 @@ _VERBS = {"pause": Verb.PAUSE, "unpause": Verb.UNPAUSE, "empty": Verb.EMPTY}
 class HttpApi:
     """The endpoints below ``/api/``; every answer has a ``message``, empty or a warning."""
 
-    def __init__(self, cluster: Cluster, guard: Guard, notifier: Notifier) -> None:
-        self.cluster = cluster
+    def __init__(self, changes: Changes, guard: Guard) -> None:
+        self.cluster = changes.cluster
+        self.changes = changes
         self.guard = guard
-        self.notifier = notifier
 
     def routes(self) -> list[Route]:
         """The API's routes, without the base path."""
@@ -140,9 +139,7 @@ class HttpApi:
         return await self._apply(request, Change(Verb.TOMBSTONE, topic, node=request.match_info["node"]))
 
     async def _apply(self, request: web.Request, change: Change) -> Body:
-        outcome = await actions.apply(self.cluster, change)
-        actions.record(outcome, self.guard.user(request), request.remote or "")
-        self.notifier.tell(outcome, Origin.of(request, self.guard.user(request)))
+        outcome = await self.changes.make(change, Origin.of(request, self.guard.user(request)))
         outcome.must_have_worked()
         if not outcome.steps:
             return {"message": f"WARNING: no nsqd has topic {change.topic}, nothing was changed"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,8 +10,6 @@ from enum import Enum
 from nsqadmin.cluster.cluster import NSQD, NSQLOOKUPD, Cluster, Found, Unknown, Unreachable
 from nsqadmin.cluster.model import Node, Problem
 from nsqcore.errors import HttpError
-
-log = logging.getLogger(__name__)
 
 
 class Verb(Enum):
@@ -127,22 +124,6 @@ async def apply(cluster: Cluster, change: Change) -> Outcome:
             outcome = Outcome(change, problems=known.problems)
             outcome.steps += await _tell_nodes(cluster, known.value.nodes, change)
             return outcome
-
-
-def record(outcome: Outcome, user: str, origin: str) -> None:
-    """Logs who did what from where, and how it went."""
-    change = outcome.change
-    log.info(
-        "ADMIN: %s %s %s by %s (%s): done by %d of %d%s",
-        change.verb.value,
-        change.kind,
-        change.target,
-        user or "anybody",
-        origin,
-        len(outcome.done),
-        len(outcome.steps),
-        "".join(f"; {problem}" for problem in outcome.failures),
-    )
 
 
 async def _create(cluster: Cluster, change: Change) -> Outcome:

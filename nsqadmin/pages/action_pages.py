@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from nsqadmin.changes import actions, consequences
+from nsqadmin.changes import consequences
 from nsqadmin.changes.actions import Change, Verb
+from nsqadmin.changes.changes import Changes
 from nsqadmin.changes.consequences import Consequences
-from nsqadmin.changes.notify import Notifier, Origin
-from nsqadmin.cluster.cluster import Cluster, Unknown
+from nsqadmin.changes.notify import Origin
+from nsqadmin.cluster.cluster import Unknown
 from nsqadmin.cluster.merge import merge_channel, merge_topic
 from nsqadmin.cluster.model import Problem
 from nsqadmin.web.forms import read_form
@@ -27,10 +28,10 @@ class ActionPages:
     Forms carry a token that must match the browser's cookie, and other sites' pages are turned away.
     """
 
-    def __init__(self, cluster: Cluster, html: Html, notifier: Notifier) -> None:
-        self.cluster = cluster
+    def __init__(self, changes: Changes, html: Html) -> None:
+        self.cluster = changes.cluster
+        self.changes = changes
         self.html = html
-        self.notifier = notifier
 
     def routes(self) -> list[Route]:
         """The routes, without the base path."""
@@ -61,9 +62,7 @@ class ActionPages:
                 return self.html.form(request, "create.html", status=400, change=change, **errors)
         if _to_type(change) and form.get("typed", "").strip() != _to_type(change):
             return await self._ask(request, change, status=400, mistyped=True)
-        outcome = await actions.apply(self.cluster, change)
-        actions.record(outcome, self.html.guard.user(request), request.remote or "")
-        self.notifier.tell(outcome, Origin.of(request, self.html.guard.user(request)))
+        outcome = await self.changes.make(change, Origin.of(request, self.html.guard.user(request)))
         status = 200 if outcome.done or not outcome.failures else 502
         return self.html.page(request, "result.html", status=status, outcome=outcome, change=change)
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from nsqadmin.access.accounts import Account, Accounts, Role
 from nsqadmin.access.logins import Logins, TooMany
 from nsqadmin.access.sessions import LIFE_S, Session, Sessions
+from nsqadmin.access.throttle import Tries
 from nsqadmin.web.same_site import same_site, seen_as_https
 from nsqcore.errors import HttpError
 
@@ -42,6 +43,8 @@ class Identity:
 
 
 NOBODY = Identity()
+Tell = Callable[[web.Request, str, str, str, str], None]
+"""Takes a request, what it wanted, the user, what came of it (``done``, ``refused``) and why."""
 _WHO: Any = web.RequestKey("who", Identity) if hasattr(web, "RequestKey") else "nsqadmin.who"
 """Where a request keeps who sent it: found once, and by a key of the kind that this aiohttp wants."""
 
@@ -65,8 +68,9 @@ class Guard:
         self.root = root
         self.sessions = Sessions()
         self.logins = Logins(accounts) if accounts is not None else None
-        self.tell_refused: Callable[[web.Request, HttpError], None] | None = None
-        """Hears of each refused change."""
+        self.tell: Tell | None = None
+        """Hears of each refused change, each login and logout."""
+        self._tell_again = Tries(1, 60.0)
 
     @property
     def open_to_all(self) -> bool:
@@ -99,8 +103,7 @@ class Guard:
             if not same_site(request):
                 raise HttpError(403, "CROSS_SITE")
         except HttpError as e:
-            if self.tell_refused is not None:
-                self.tell_refused(request, e)
+            self._refused(request, e)
             raise
 
     def must_be_admin(self, request: web.Request) -> None:
@@ -130,13 +133,24 @@ class Guard:
             return None
         try:
             familiar = request.cookies.get(_FAMILIAR_COOKIE, "")
-            return await self.logins.check(name, password, request.remote or "", familiar)
+            account = await self.logins.check(name, password, request.remote or "", familiar)
         except TooMany as e:
+            # Once a minute: who tries that often must not fill the log.
+            if not self._tell_again.wait(request.remote or ""):
+                self._tell_again.take(request.remote or "")
+                self._tell(request, "log in", "", "refused", "too many tries")
             raise TooManyTries(e.seconds) from None
+        if account is None:
+            # What is no user's name may be a password, typed into the wrong field.
+            known = name in self.logins.accounts.by_name
+            detail = "wrong password" if known else "unknown user"
+            self._tell(request, "log in", name if known else "", "refused", detail)
+        return account
 
     def open_session(self, request: web.Request, response: web.StreamResponse, account: Account) -> None:
         """Logs the browser in that ``response`` goes to; a session that it had ends."""
         assert self.logins is not None, "there are no accounts without logins"
+        self._tell(request, "log in", account.name, "done")
         self.sessions.close(request.cookies.get(_SESSION_COOKIE, ""))
         token = self.sessions.open(account)
         self._keep(request, response, _SESSION_COOKIE, token, "Lax", int(LIFE_S))
@@ -145,6 +159,7 @@ class Guard:
 
     def close_session(self, request: web.Request, response: web.StreamResponse) -> None:
         """Logs the browser out."""
+        self._tell(request, "log out", self.user(request), "done")
         self.sessions.close(request.cookies.get(_SESSION_COOKIE, ""))
         response.del_cookie(_SESSION_COOKIE, path=self.root or "/")
 
@@ -168,7 +183,9 @@ class Guard:
         if not kept or not hmac.compare_digest(
             kept.encode("utf-8", "replace"), given.encode("utf-8", "replace")
         ):
-            raise HttpError(403, "STALE_FORM")
+            stale = HttpError(403, "STALE_FORM")
+            self._refused(request, stale)
+            raise stale
 
     def _identity(self, request: web.Request) -> Identity:
         named = [name for name in request.headers.getall(self.header, ()) if name]
@@ -183,6 +200,13 @@ class Guard:
         return (
             Identity(session.account.name, session.account.role, session) if session is not None else NOBODY
         )
+
+    def _refused(self, request: web.Request, error: HttpError) -> None:
+        self._tell(request, f"{request.method} {request.path}", self.user(request), "refused", error.code)
+
+    def _tell(self, request: web.Request, action: str, user: str, result: str, detail: str = "") -> None:
+        if self.tell is not None:
+            self.tell(request, action, user, result, detail)
 
     async def _basic(self, request: web.Request) -> Account | None:
         given = basic_credentials(request.headers.get("Authorization", ""))
