@@ -19,6 +19,7 @@ from nsqcore.addresses import HostPort, go_host_port
 from nsqcore.durations import NS_PER_S
 from nsqcore.errors import StartError
 from nsqcore.golang import go_reason
+from nsqcore.options import check_limits
 
 if TYPE_CHECKING:
     import ssl
@@ -50,6 +51,7 @@ async def check(options: Options) -> Checked:
     graphite = _service("graphite-url", options.graphite_url) if options.graphite_url else None
     network = _network(options.allow_config_from_cidr)
     # The original has no more checks: what follows would crash it later, or leave it of no use.
+    check_limits(options)
     if options.notification_http_endpoint:
         _service("notification-http-endpoint", options.notification_http_endpoint)
     if graphite is not None and options.statsd_interval < NS_PER_S:

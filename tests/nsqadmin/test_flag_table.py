@@ -103,6 +103,9 @@ SPECIAL = [
         fails(HERE, f"--allow-config-from-cidr={cidr}", why=f"failed to parse --allow-config-from-cidr ({cidr}) - invalid CIDR address: {cidr}")
         for cidr in ("x", "127.0.0.1", "127.0.0.1/33", "127.1/8", " 127.0.0.1/8", "010.0.0.0/8", "127.0.0.1/8,10.0.0.0/8")
     ),
+    start("--sample-interval=100ms", "--history=1h"),
+    fails(HERE, "--sample-interval=99ms", why="--sample-interval must be 100ms or more", ours=True),
+    start("--auth-file="),
     start("--dev-static-dir=."),
     fails(HERE, "--dev-static-dir=/nope", why="--dev-static-dir (/nope) is no folder", ours=True),
     start("--graphite-url=http://u:p@g:8080/base/", "--proxy-graphite"),
