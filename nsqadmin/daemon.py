@@ -26,11 +26,13 @@ from nsqadmin.history.sampler import Sampler
 from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
 from nsqadmin.pages.audit import AuditPage
+from nsqadmin.pages.channel import ChannelPage
 from nsqadmin.pages.events import Events
 from nsqadmin.pages.login import LoginPages
 from nsqadmin.pages.menu import menu
 from nsqadmin.pages.overview import OverviewPage
 from nsqadmin.pages.pages import Pages
+from nsqadmin.pages.topic import TopicPage
 from nsqadmin.pages.topics import TopicsPage
 from nsqadmin.web.assets import Assets
 from nsqadmin.web.guard import Guard, Tell, TooManyTries
@@ -116,6 +118,8 @@ class NsqAdmin:
             *HttpApi(changes, guard).routes(),
             *OverviewPage(html, sampler).routes(),
             *TopicsPage(html, sampler).routes(),
+            *TopicPage(cluster, html, sampler).routes(),
+            *ChannelPage(cluster, html, sampler).routes(),
             *Pages(cluster, html, sampler).routes(),
             *ActionPages(changes, html).routes(),
             *events.routes(),

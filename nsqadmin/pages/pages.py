@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from nsqadmin.cluster.cluster import NSQLOOKUPD, Cluster, Found, Overview
-from nsqadmin.cluster.model import Channel, Client, Node, NodeStats, Queue, Topic
+from nsqadmin.cluster.model import Channel, Client, NodeStats, Topic
 from nsqadmin.history.series import History
 from nsqadmin.web.html import Html
 from nsqadmin.web.http_server import Route
-from nsqcore.names import is_ephemeral
 
 
 @dataclass(slots=True)
@@ -41,45 +39,9 @@ class Pages:
     def routes(self) -> list[Route]:
         """The pages' routes, without the base path."""
         return [
-            Route("GET", "/topics/{topic}", self.topic),
-            Route("GET", "/topics/{topic}/{channel}", self.channel),
             Route("GET", "/nodes", self.nodes),
             Route("GET", "/nodes/{node}", self.node),
         ]
-
-    async def topic(self, request: web.Request) -> web.Response:
-        """One topic: its nodes and its channels."""
-        found = await self.cluster.topic(request.match_info["topic"])
-        topic = found.value
-        return self.html.page(
-            request,
-            "topic.html",
-            problems=found.problems,
-            topic=topic,
-            ephemeral=is_ephemeral(topic.topic_name),
-            quantiles=_quantiles(topic.channels),
-            topic_quantiles=_quantiles(topic.nodes),
-            paused_nodes=sum(part.paused for part in topic.nodes),
-            by_lookupd=self.cluster.by_lookupd,
-            example_node=topic.nodes[0].node if topic.nodes else "",
-        )
-
-    async def channel(self, request: web.Request) -> web.Response:
-        """One channel: its nodes and its clients."""
-        path = request.match_info
-        found = await self.cluster.channel(path["topic"], path["channel"])
-        channel = found.value
-        return self.html.page(
-            request,
-            "channel.html",
-            problems=found.problems,
-            channel=channel,
-            ephemeral=is_ephemeral(channel.channel_name),
-            quantiles=_quantiles([channel]),
-            paused_nodes=sum(part.paused for part in channel.nodes),
-            example_lookupd=next(iter(self.cluster.lookupds), ""),
-            example_node=channel.nodes[0].node if channel.nodes else "",
-        )
 
     async def nodes(self, request: web.Request) -> web.Response:
         """Every node, and whether it answers."""
@@ -128,21 +90,5 @@ def totals_of(overview: Found[Overview]) -> Totals:
     )
 
 
-def _quantiles(queues: Sequence[Queue]) -> list[float]:
-    """The latency columns: every quantile that some queue has, highest first."""
-    return sorted({p.quantile for queue in queues for p in queue.latency.percentiles}, reverse=True)
-
-
 def _clients(stats: NodeStats) -> list[tuple[Topic, Channel, Client]]:
     return [(t, c, client) for t in stats.topics for c in t.channels for client in c.clients]
-
-
-def _silent_topics(overview: Overview) -> set[str]:
-    """Topics of nodes that do not answer: what is not seen of them may well be there."""
-    silent = (node for node in overview.nodes if node.name not in overview.stats)
-    return {topic.name for node in silent for topic in node.topics}
-
-
-def _example_node(nodes: list[Node]) -> str:
-    """An address for the commands that newcomers may copy."""
-    return nodes[0].http_address if nodes else ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
+from nsqadmin.cluster.model import Queue
 from nsqadmin.history.series import History, Key, Metric
 from nsqadmin.web.charts import Line, chart
 
@@ -16,6 +19,11 @@ USUAL = "1h"
 def period_of(text: str) -> str:
     """The period that an address asks for; the usual one for what is none."""
     return text if text in PERIODS else USUAL
+
+
+def quantiles_of(queues: Sequence[Queue]) -> list[float]:
+    """The latency columns: every quantile that some queue has, highest first."""
+    return sorted({p.quantile for queue in queues for p in queue.latency.percentiles}, reverse=True)
 
 
 class Pictures:
