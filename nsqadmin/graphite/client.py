@@ -24,7 +24,7 @@ from nsqcore.http_client import Fetched, HttpFailure, JsonClient
 
 LONGEST_QUERY = 32 << 10
 """Characters of a query for ``/render``."""
-LARGEST_ANSWER = 16 << 20
+LARGEST_ANSWER = 8 << 20
 """Bytes of an answer."""
 PATIENCE_S = 30.0
 """For a whole picture: graphite may read years of data for one."""
@@ -33,6 +33,8 @@ AT_ONCE = 10
 _SAFE = frozenset({"image/png", "image/gif", "image/jpeg", "application/json", "text/csv", "text/plain"})
 _COOKIE = "nsqadmin_graphs"
 _YEAR_S = 365 * 86400
+_FRESH_S = 60
+"""Seconds that a browser may keep what graphite answered: pages ask for a new picture each minute."""
 
 
 class Graphite:
@@ -91,7 +93,10 @@ class Graphite:
             raise HttpError(
                 502, f"UPSTREAM_ERROR: graphite answered {answer.content_type or 'no content type'}"
             )
-        headers = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+        headers = {
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Cache-Control": f"private, max-age={_FRESH_S}",
+        }
         return web.Response(body=answer.data, content_type=answer.content_type, headers=headers)
 
     async def rate(self, request: web.Request) -> Body:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -12,6 +12,8 @@ from nsqadmin.graphite.targets import ALL, Graph, Naming
 OFF = "off"
 PERIODS = ("1h", "2h", "12h", "24h", "48h", "168h", OFF)
 DEFAULT_PERIOD = "2h"
+MOST_NODES = 20
+"""Nodes that a page shows graphs of one by one: with 200 it would be megabytes of addresses."""
 
 _COMMON = {
     "bgcolor": "ff000000",  # transparent
@@ -74,6 +76,17 @@ class Graphs:
     ) -> list[Picture]:
         """Of a channel, on all nodes unless one is named."""
         return self._pictures(targets.of_channel(self._naming, topic, name, node or ALL, quantiles))
+
+    def on_nodes(
+        self, nodes: Iterable[str], topic: str, channel: str = "", quantiles: Sequence[float] = ()
+    ) -> list[tuple[str, list[Picture]]]:
+        """Of a topic or a channel on each of the ``nodes``; of none when there are more than :data:`MOST_NODES`."""
+        names = list(nodes)
+        if not 1 < len(names) <= MOST_NODES or not self.on:
+            return []
+        if channel:
+            return [(node, self.channel(topic, channel, node, quantiles)) for node in names]
+        return [(node, self.topic(topic, node, quantiles)) for node in names]
 
     def node(self, name: str) -> list[Picture]:
         """Of a node's memory."""

@@ -202,6 +202,25 @@ async def test_pages_show_pictures_straight_from_graphite_without_its_secret(
     assert (query["from"], query["until"], query["colorList"]) == (["-2h"], ["-1min"], ["red"])
 
 
+async def test_topics_and_channels_have_pictures_of_each_node_too(
+    world: World, graphite: FakeGraphite
+) -> None:
+    nsqds = [await world.nsqd(topic("t", channel("c"))) for _ in range(3)]
+    admin = await world.admin(await world.lookupd(*nsqds), graphite_url=graphite.url)
+    for path, kinds in [("/topics/t", 2), ("/topics/t/c", 7)]:
+        shown = pictures(await admin.get(path))
+        assert len(shown) == 4 * kinds
+        for nsqd in nsqds:
+            host = nsqd.name.replace(".", "_").replace(":", "_")
+            assert sum(f".{host}.topic.t." in src for src in shown) == kinds
+
+
+async def test_of_many_nodes_there_are_no_pictures_one_by_one(world: World, graphite: FakeGraphite) -> None:
+    nsqds = [await world.nsqd(topic("t")) for _ in range(21)]
+    admin = await world.admin(await world.lookupd(*nsqds), graphite_url=graphite.url)
+    assert len(pictures(await admin.get("/topics/t"))) == 2
+
+
 async def test_pages_show_pictures_by_way_of_nsqadmin_below_the_base_path(
     world: World, graphite: FakeGraphite
 ) -> None:
