@@ -89,6 +89,11 @@ class Cluster:
         self.client = client
         self.lookupds = tuple(lookupds)
         self.nsqds = tuple(nsqds)
+        self.silent: Mapping[tuple[str, str], Problem] = {}
+        """Daemons that let us wait in vain a moment ago, by kind and address: reads do not wait for them again.
+
+        Whoever watches the cluster sets it anew after each look; changes are tried all the same.
+        """
 
     @property
     def by_lookupd(self) -> bool:
@@ -105,10 +110,10 @@ class Cluster:
         return Found(names, nodes.problems)
 
     async def registry(self, lookupd: str) -> Registry:
-        """What one nsqlookupd knows."""
+        """What one nsqlookupd knows; it is asked even if it is known to be silent."""
         nodes, topics = await asyncio.gather(
-            self._ask(NSQLOOKUPD, lookupd, "/nodes", answers.read_producers),
-            self._ask(NSQLOOKUPD, lookupd, "/topics", answers.read_topic_names),
+            self._ask_anyway(NSQLOOKUPD, lookupd, "/nodes", answers.read_producers),
+            self._ask_anyway(NSQLOOKUPD, lookupd, "/topics", answers.read_topic_names),
         )
         if isinstance(nodes, Problem):
             return Registry(lookupd, problem=nodes)
@@ -116,12 +121,12 @@ class Cluster:
             return Registry(lookupd, problem=topics)
         return Registry(lookupd, nodes, topics)
 
-    async def described(self) -> Found[list[Node]]:
-        """Without nsqlookupds: every node as it describes itself; those that do not answer are problems."""
-        return await self._ask_nsqds(at_least_one=False)
+    async def describe(self, nsqd: str) -> Node | Problem:
+        """One nsqd as it describes itself; it is asked even if it is known to be silent."""
+        return await self._ask_anyway(NSQD, nsqd, "/info", lambda answer: answers.read_info(answer, nsqd))
 
     async def raw_stats(self, address: str, **query: str) -> bytes | Problem:
-        """The JSON of one node's ``/stats``, not read yet."""
+        """The JSON of one node's ``/stats``, not read yet; it is asked even if it is known to be silent."""
         log.debug("CI: querying nsqd http://%s/stats", address)
         try:
             answer = await self.client.fetch("GET", f"http://{address}/stats", {"format": "json", **query})
@@ -340,6 +345,14 @@ class Cluster:
         )
 
     async def _ask(
+        self, daemon: str, address: str, path: str, read: Callable[[object], T], **params: str
+    ) -> T | Problem:
+        silent = self.silent.get((daemon, address))
+        if silent is not None:
+            return silent
+        return await self._ask_anyway(daemon, address, path, read, **params)
+
+    async def _ask_anyway(
         self, daemon: str, address: str, path: str, read: Callable[[object], T], **params: str
     ) -> T | Problem:
         log.debug("CI: querying %s http://%s%s", daemon, address, path)

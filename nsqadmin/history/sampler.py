@@ -16,6 +16,7 @@ from nsqadmin.cluster import merge
 from nsqadmin.cluster.answers import BadAnswer
 from nsqadmin.cluster.cluster import NSQD, NSQLOOKUPD, Cluster, Registry, Unreachable
 from nsqadmin.cluster.model import Node, Problem
+from nsqadmin.history.asking import Questions
 from nsqadmin.history.folding import Counters, Folding
 from nsqadmin.history.reading import NodeReading, read
 from nsqadmin.history.ring import Grain, Past, Values
@@ -41,12 +42,6 @@ class _Read:
     at: float
 
 
-@dataclass(slots=True)
-class _Silence:
-    since: float
-    problem: Problem
-
-
 class Sampler:
     """The past and the present of one cluster; :meth:`start` it, :meth:`stop` it."""
 
@@ -69,11 +64,12 @@ class Sampler:
         self._counters: dict[str, Counters] = {}
         self._known: dict[str, tuple[Node, float]] = {}
         """Nodes by name, and when they were named last."""
-        self._silent: dict[str, _Silence] = {}
-        """By the names of nodes and the addresses of nsqlookupds that do not answer."""
-        self._asking: dict[str, asyncio.Task[_Read | Problem]] = {}
-        self._asking_lookupds: dict[str, asyncio.Task[Registry]] = {}
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._nodes = Questions[_Read](_AT_ONCE)
+        """By the node's name."""
+        self._names = Questions[Node]()
+        """To nsqds that were given to us, who they are; by address."""
+        self._lookupds = Questions[Registry]()
+        """By address."""
         self._task: asyncio.Task[None] | None = None
 
     # ---- what pages ask --------------------------------------------------------------------------
@@ -115,14 +111,12 @@ class Sampler:
 
     async def stop(self) -> None:
         """Ends it at once; twice is fine."""
-        tasks = [self._task, *self._asking.values(), *self._asking_lookupds.values()]
-        ours = [task for task in tasks if task is not None]
-        for task in ours:
+        task, self._task = self._task, None
+        if task is not None:
             task.cancel()
-        await asyncio.gather(*ours, return_exceptions=True)
-        self._task = None
-        self._asking.clear()
-        self._asking_lookupds.clear()
+            await asyncio.gather(task, return_exceptions=True)
+        for questions in (self._nodes, self._names, self._lookupds):
+            await questions.stop()
 
     async def _run(self) -> None:
         while True:
@@ -137,6 +131,11 @@ class Sampler:
                 self._failure = e
             except Exception:  # a cluster may always say something new; the next sample is taken all the same
                 log.exception("HISTORY: a sample failed")
+            self.cluster.silent = {
+                (problem.daemon, problem.address): problem
+                for questions in (self._nodes, self._names, self._lookupds)
+                for problem in questions.waited_for()
+            }
             self._ended = self._begun
             self._pace(time.thread_time() - busy)
             self._changed.set()
@@ -193,13 +192,12 @@ class Sampler:
         return await asyncio.gather(*(self._ask_lookupd(address) for address in self.cluster.lookupds))
 
     async def _ask_lookupd(self, address: str) -> Registry:
-        task = self._asking_lookupds.pop(address, None)
-        if task is None:
-            task = asyncio.create_task(self.cluster.registry(address))
-        if address in self._silent and not task.done():
-            self._asking_lookupds[address] = task
-            return Registry(address, problem=self._silent[address].problem)
-        return await task
+        async def ask() -> Registry | Problem:
+            registry = await self.cluster.registry(address)
+            return registry.problem or registry
+
+        answer = await self._lookupds.ask(address, ask)
+        return Registry(address, problem=answer) if isinstance(answer, Problem) else answer
 
     async def _find_nodes(self, registries: Sequence[Registry]) -> tuple[list[Node], set[str], list[Problem]]:
         """The nodes, the topics that nsqlookupds know, and who did not say."""
@@ -216,41 +214,27 @@ class Sampler:
             else:
                 raise Unreachable(NSQLOOKUPD, problems)
         else:
-            found = await self.cluster.described()
-            problems = found.problems
-            if not found.value and not self._known:
+            found = await asyncio.gather(*(self._name(address) for address in self.cluster.nsqds))
+            problems = [answer for answer in found if isinstance(answer, Problem)]
+            seen = {answer.name: answer for answer in found if isinstance(answer, Node)}
+            if not seen and not self._known:
                 raise Unreachable(NSQD, problems)
-            seen = {node.name: node for node in found.value}
             nodes = merge.mark_out_of_date([*({n: k for n, (k, _) in self._known.items()} | seen).values()])
         now = time.time()
         for node in nodes:
             self._known[node.name] = node, now
         return nodes, registered, problems
 
+    async def _name(self, address: str) -> Node | Problem:
+        return await self._names.ask(address, lambda: self.cluster.describe(address))
+
     async def _node_now(self, node: Node, folding: Folding) -> NodeNow:
         name = node.name
-        task = self._asking.pop(name, None)
-        if task is None:
-            task = asyncio.create_task(self._ask(node, gently=name not in self._silent))
-        if name in self._silent and not task.done():
-            self._asking[name] = task
-            await asyncio.wait([task], timeout=0.2)
-            if not task.done():
-                return self._silent_now(node)
-            del self._asking[name]
-        answer = await task
+        answer = await self._nodes.ask(name, lambda: self._ask_now(node))
         if isinstance(answer, Problem):
-            self._note_silence(name, answer)
-            return self._silent_now(node)
-        self._silent.pop(name, None)
+            return NodeNow(node=node, problem=answer, silent_since=self._nodes.silences[name].since)
         now, self._counters[name] = folding.add(node, answer.reading, self._counters.get(name), answer.at)
         return now
-
-    async def _ask(self, node: Node, *, gently: bool) -> _Read | Problem:
-        if not gently:
-            return await self._ask_now(node)
-        async with self._room:
-            return await self._ask_now(node)
 
     async def _ask_now(self, node: Node) -> _Read | Problem:
         answer = await self.cluster.raw_stats(node.http_address, include_clients="false")
@@ -270,26 +254,16 @@ class Sampler:
                 continue
             if now - last > _GONE_S:
                 del self._known[name]
-                self._silent.pop(name, None)
+                self._nodes.forget([name])
             else:
                 gone.append(NodeNow(node=replace(node, topics=[]), gone=True, silent_since=last))
         return gone
 
     def _lookupd_now(self, registry: Registry) -> LookupdNow:
         if registry.problem is None:
-            self._silent.pop(registry.address, None)
             return LookupdNow(registry.address, len(registry.nodes), len(registry.topics))
-        silence = self._note_silence(registry.address, registry.problem)
-        return LookupdNow(registry.address, problem=silence.problem, silent_since=silence.since)
-
-    def _note_silence(self, name: str, problem: Problem) -> _Silence:
-        silence = self._silent.setdefault(name, _Silence(time.time(), problem))
-        silence.problem = problem
-        return silence
-
-    def _silent_now(self, node: Node) -> NodeNow:
-        silence = self._silent[node.name]
-        return NodeNow(node=node, problem=silence.problem, silent_since=silence.since)
+        since = self._lookupds.silences[registry.address].since
+        return LookupdNow(registry.address, problem=registry.problem, silent_since=since)
 
 
 def _figures(snapshot: Snapshot) -> Iterable[tuple[Key, Values]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -146,3 +148,71 @@ async def test_what_answers_garbage_is_a_problem_of_that_node_alone(world: World
     assert found.topics["t"].depth == 1
     assert [problem.address for problem in found.problems] == [bad.address]
     assert "makes no sense" in found.problems[0].reason
+
+
+async def test_who_hung_at_the_last_sample_is_not_waited_for_by_pages_but_changes_are_tried(
+    world: World, watch: Watching
+) -> None:
+    good, bad = await world.nsqd(topic("t", depth=1)), await world.nsqd(topic("t", depth=10))
+    sampler = watch(await world.lookupd(good, bad))
+    await sampler.latest()
+    bad.hanging = True
+    await sampler.latest(fresh=True)
+    began = time.monotonic()
+    found = await sampler.cluster.topic("t")
+    assert time.monotonic() - began < 0.5
+    assert found.value.depth == 1
+    assert re.fullmatch(r"timed out; no answer since \d\d:\d\d:\d\d UTC", found.problems[0].reason)
+    assert await sampler.cluster.tell("nsqd", bad.address, "/topic/pause", topic="t") is not None
+    assert bad.calls == ["/topic/pause?topic=t"]
+    bad.hanging = False
+    async with asyncio.timeout(PATIENCE_S):
+        while (await sampler.cluster.topic("t")).value.depth != 11:
+            await sampler.latest(fresh=True)
+
+
+@pytest.mark.parametrize("hangs", ["nsqd", "nsqlookupd"])
+async def test_a_daemon_that_hangs_has_one_question_at_a_time(
+    world: World, watch: Watching, hangs: str
+) -> None:
+    good, bad = await world.nsqd(), await world.nsqd()
+    lookupds = [await world.lookupd(good, bad), await world.lookupd(good, bad)]
+    hanging = lookupds[1] if hangs == "nsqlookupd" else bad
+    hanging.hanging = True
+    sampler = watch(*lookupds)
+    found = await sampler.latest()
+    hanging.questions.clear()
+    number = found.number
+    while found.number < number + 3:
+        found = await sampler.next(found.number)
+    asked = {question.partition("?")[0] for question in hanging.questions}
+    assert len(hanging.questions) <= 2 * len(asked)  # of three samples, the third may follow a time-out
+    assert len(found.problems) == 1
+
+
+async def test_a_nsqd_that_was_named_and_hangs_delays_the_others_once(world: World, watch: Watching) -> None:
+    good, bad = await world.nsqd(topic("t", depth=1)), await world.nsqd()
+    bad.hanging = True
+    sampler = watch(good, bad)
+    assert (await sampler.latest()).took_s > 0.9
+    found = await sampler.latest(fresh=True)
+    assert found.took_s < 0.9
+    assert found.total.depth == 1
+    assert [problem.address for problem in found.problems] == [bad.address]
+    bad.hanging = False
+    async with asyncio.timeout(PATIENCE_S):
+        while len(found.nodes) < 2:
+            found = await sampler.latest(fresh=True)
+
+
+async def test_nothing_is_left_when_it_stops_while_daemons_hang(world: World, watch: Watching) -> None:
+    bad = await world.nsqd(topic("t"))
+    lookupds = [await world.lookupd(bad), await world.lookupd(bad)]
+    sampler = watch(*lookupds)
+    await sampler.latest()
+    bad.hanging = lookupds[0].hanging = True
+    await sampler.latest(fresh=True)
+    before = asyncio.all_tasks()
+    await sampler.stop()
+    await sampler.stop()
+    assert not [task for task in asyncio.all_tasks() & before if "Questions" in repr(task)]
