@@ -32,6 +32,7 @@ from nsqadmin.pages.login import LoginPages
 from nsqadmin.pages.menu import menu
 from nsqadmin.pages.overview import OverviewPage
 from nsqadmin.pages.pages import Pages
+from nsqadmin.pages.publish import PublishPage
 from nsqadmin.pages.topic import TopicPage
 from nsqadmin.pages.topics import TopicsPage
 from nsqadmin.web.assets import Assets
@@ -127,6 +128,7 @@ class NsqAdmin:
             *graphite.routes(),
             *Assets(options.dev_static_dir).routes(),
             *LoginPages(html).routes(),
+            *PublishPage(changes, html, sampler).routes(),
             *AuditPage(html, audit, kept=bool(options.data_path)).routes(),
             Route("GET", "/ping", _ping, quiet=True, plain=True, public=True),
         ]

@@ -208,6 +208,6 @@ async def _tell_nodes(cluster: Cluster, nodes: Iterable[Node], change: Change) -
 async def _tell(
     cluster: Cluster, daemon: str, addresses: Sequence[str], path: str, query: dict[str, str], verb: Verb
 ) -> list[Step]:
-    problems = await asyncio.gather(*(cluster.tell(daemon, address, path, **query) for address in addresses))
+    problems = await asyncio.gather(*(cluster.tell(daemon, address, path, query) for address in addresses))
     did = f"{path.split('/')[1]} {_DID[verb]}"
     return [Step(daemon, address, did, problem) for address, problem in zip(addresses, problems, strict=True)]

@@ -79,6 +79,23 @@ class Audit:
             is_change=True,
         )
 
+    def published(
+        self, topic: str, node: str, origin: Origin, result: str, detail: str, steps: tuple[Did, ...] = ()
+    ) -> None:
+        """Messages were published by hand, or could not be."""
+        entry = Entry(
+            at=time.time(),
+            action="publish to",
+            result=result,
+            user=origin.user,
+            remote=origin.remote,
+            topic=topic,
+            node=node,
+            detail=detail[:_LONGEST_DETAIL],
+            steps=steps,
+        )
+        self.note(entry, is_change=True)
+
     def access(self, action: str, origin: Origin, result: str, detail: str = "") -> None:
         """A login or a logout, or something refused."""
         self.note(

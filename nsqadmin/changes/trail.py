@@ -12,9 +12,8 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +22,8 @@ LARGEST_FILE = 4 << 20
 _MOST_UNWRITTEN = 1000
 
 
-class Did(msgspec.Struct, frozen=True, omit_defaults=True):
+@dataclass(frozen=True, slots=True)
+class Did:
     """What became of a change at one daemon."""
 
     daemon: str
@@ -32,7 +32,8 @@ class Did(msgspec.Struct, frozen=True, omit_defaults=True):
     failed: bool = False
 
 
-class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """One thing that somebody did or tried."""
 
     at: float
@@ -83,6 +84,8 @@ class Trail:
         self._entries.append(entry)
         if self._file is None:
             return
+        import msgspec  # late, as below: only for who keeps a file
+
         self._unwritten.append(msgspec.json.encode(entry) + b"\n")
         if len(self._unwritten) > _MOST_UNWRITTEN:
             self._unwritten.popleft()
@@ -133,6 +136,8 @@ def _append(file: Path, data: bytes, largest: int) -> None:
 
 def _read(files: Iterable[Path], most: int) -> tuple[list[Entry], int]:
     """The newest entries, oldest first, and how many lines are broken."""
+    import msgspec
+
     found: deque[Entry] = deque(maxlen=most)
     broken = 0
     decoder = msgspec.json.Decoder(Entry)

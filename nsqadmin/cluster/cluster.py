@@ -302,11 +302,13 @@ class Cluster:
             raise Unreachable(NSQD, problems)
         return Found(stats, problems)
 
-    async def tell(self, daemon: str, address: str, path: str, **params: str) -> Problem | None:
+    async def tell(
+        self, daemon: str, address: str, path: str, query: Mapping[str, str], body: bytes = b""
+    ) -> Problem | None:
         """Makes one change at one daemon; None when it is done."""
         log.debug("CI: posting to %s http://%s%s", daemon, address, path)
         try:
-            await self.client.post(f"http://{address}{path}", b"", **params)
+            await self.client.post(f"http://{address}{path}", body, **query)
         except HttpFailure as e:
             return _problem(daemon, address, e)
         return None

@@ -30,7 +30,7 @@ PLACES = (
     Place("map", "Map", "map", "m"),
     Place("counter", "Counter", "counter", "c"),
     Place("publish", "Publish", "publish", "p", changes=True),
-    Place("audit", "Audit", "audit", "a"),
+    Place("audit", "Audit", "audit", "a", changes=True),
 )
 
 

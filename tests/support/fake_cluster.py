@@ -149,6 +149,8 @@ class FakeNsqd(_Fake):
         self.version = version
         self.info = info
         self.health = "OK"
+        self.messages: list[bytes] = []
+        """Bodies published, whatever the topic."""
         self.start_time = int(time.time()) - 3600
 
     @property
@@ -179,6 +181,7 @@ class FakeNsqd(_Fake):
         return [
             Route("GET", "/info", self._info),
             Route("GET", "/stats", self._stats),
+            Route("POST", "/pub", self._publish),
             *(Route("POST", f"/{kind}/{verb}", self._change) for kind in kinds for verb in verbs),
         ]
 
@@ -205,6 +208,18 @@ class FakeNsqd(_Fake):
         if query.get("include_mem") != "false":
             stats["memory"] = {"heap_in_use_bytes": 48 << 20, "heap_idle_bytes": 4 << 20}
         return {**stats, "producers": None}
+
+    async def _publish(self, request: web.Request) -> Body:
+        query = query_of(request)
+        name = require(query, "topic")
+        found = self.find(name)
+        if found is None:
+            found = topic(name)
+            self.topics.append(found)
+        found["message_count"] += 1
+        found["depth"] += 1
+        self.messages.append(await request.read())
+        return "OK"
 
     async def _change(self, request: web.Request) -> Body:
         query = query_of(request)
