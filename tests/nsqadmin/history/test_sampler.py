@@ -163,7 +163,7 @@ async def test_who_hung_at_the_last_sample_is_not_waited_for_by_pages_but_change
     assert time.monotonic() - began < 0.5
     assert found.value.depth == 1
     assert re.fullmatch(r"timed out; no answer since \d\d:\d\d:\d\d UTC", found.problems[0].reason)
-    assert await sampler.cluster.tell("nsqd", bad.address, "/topic/pause", topic="t") is not None
+    assert await sampler.cluster.tell("nsqd", bad.address, "/topic/pause", {"topic": "t"}) is not None
     assert bad.calls == ["/topic/pause?topic=t"]
     bad.hanging = False
     async with asyncio.timeout(PATIENCE_S):
