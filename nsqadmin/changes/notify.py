@@ -58,11 +58,12 @@ class Origin:
         """``user`` is whom the guard knows; where it knows nobody, the name of HTTP Basic counts."""
         secure = "https" in (request.headers.get("X-Scheme", "").lower(), request.scheme)
         peer = request.transport.get_extra_info("peername") if request.transport else None
+        host = request.headers.get("Host", "")  # aiohttp would ask the DNS for our name where there is none
         return cls(
             user or _basic_user(request),
             format_peer(peer),
             request.headers.get("User-Agent", ""),
-            f"{'https' if secure else 'http'}://{request.host}{quote(request.path, errors='replace')}",
+            f"{'https' if secure else 'http'}://{host}{quote(request.path, errors='replace')}",
         )
 
 

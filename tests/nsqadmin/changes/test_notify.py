@@ -273,6 +273,22 @@ async def test_the_user_is_the_one_who_may_act_or_else_the_one_of_basic(
     assert sink.bodies[0].get("user") == user
 
 
+async def test_who_names_no_host_makes_nobody_look_one_up(
+    world: World, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("that blocks"))
+    lookupd = await world.lookupd(await world.nsqd(topic("t")))
+    admin = await world.admin(lookupd, notification_http_endpoint=sink.url)
+    host, port = admin.base.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b'POST /api/topics/t HTTP/1.0\r\nContent-Length: 18\r\n\r\n{"action":"pause"}')
+    assert b" 200 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    await sink.wait(1)
+    assert sink.bodies[0]["url"] == "http:///api/topics/t"
+
+
 async def test_a_change_on_a_page_is_told_too(world: World, sink: Sink) -> None:
     lookupd = await world.lookupd(await world.nsqd(topic("t")))
     admin = await world.admin(lookupd, notification_http_endpoint=sink.url)
