@@ -12,10 +12,11 @@ export function live() {
   const asOf = document.getElementById("as-of");
   const state = document.querySelector("[data-state]");
   const hold = document.createElement("button");
-  const late = document.createElement("span");
+  const word = state.querySelector(".as-of-word");
   let held = false;
   let missed = false; // something came while the page rested
   let running = null;
+  let shown = address();
   let source = null;
   let poll = 0;
 
@@ -27,15 +28,17 @@ export function live() {
   hold.setAttribute("aria-pressed", "false");
   hold.title = "Hold the figures still (h)";
   hold.textContent = "Live";
-  late.className = "late-text";
-  late.setAttribute("role", "status");
+  word.setAttribute("role", "status");
   state.append(hold);
-  state.prepend(late);
   hold.addEventListener("click", () => {
     held = !held;
     hold.setAttribute("aria-pressed", String(held));
     hold.title = held ? "Let the figures go on (h)" : "Hold the figures still (h)";
     hold.textContent = held ? "Held" : "Live";
+    if (held && running) {
+      missed = true;
+      drop();
+    }
     wake();
   });
   document.addEventListener("visibilitychange", () => {
@@ -43,7 +46,7 @@ export function live() {
     else connect();
     wake();
   });
-  addEventListener("popstate", () => location.reload());
+  addEventListener("popstate", () => address() === shown || location.reload());
   addEventListener("pagehide", disconnect);
   addEventListener("pageshow", ({ persisted }) => persisted && connect());
   if (!document.hidden) connect();
@@ -57,10 +60,11 @@ export function live() {
       // The sample that the page was made of is no news; the page tells its time in whole seconds.
       const known = first && Math.floor(JSON.parse(data).at) * 1000 <= Date.parse(asOf.dateTime);
       first = false;
-      if (known) tell("");
+      if (known) tell(false);
       else news();
     });
     source.addEventListener("error", () => {
+      news(); // fails too if nsqadmin is gone, and then says so
       clearInterval(poll);
       poll = setInterval(() => {
         if (source.readyState === EventSource.OPEN) clearInterval(poll);
@@ -88,7 +92,8 @@ export function live() {
 
   async function refresh() {
     missed = false;
-    running?.abort();
+    shown = address();
+    drop();
     const mine = (running = new AbortController());
     const giveUp = setTimeout(() => mine.abort("late"), GIVE_UP_MS);
     try {
@@ -106,16 +111,29 @@ export function live() {
       asOf.textContent = time.textContent;
       asOf.title = time.title;
       document.dispatchEvent(new CustomEvent("refreshed"));
-      tell("");
+      tell(false);
     } catch {
-      if (mine === running) tell("no answer since");
+      if (mine === running) tell(true);
     } finally {
       clearTimeout(giveUp);
+      if (mine === running) running = null;
     }
   }
 
-  function tell(text) {
-    hold.classList.toggle("late", text !== "");
-    if (late.textContent !== text) late.textContent = text;
+  // Forgets an answer that is on its way.
+  function drop() {
+    const asked = running;
+    running = null;
+    asked?.abort();
   }
+
+  function tell(lost) {
+    const text = lost ? "no answer since " : "as of ";
+    state.classList.toggle("late", lost);
+    if (word.textContent !== text) word.textContent = text;
+  }
+}
+
+function address() {
+  return location.pathname + location.search;
 }
