@@ -124,7 +124,7 @@ class NsqAdmin:
             *Pages(cluster, html, sampler).routes(),
             *ActionPages(changes, html).routes(),
             *events.routes(),
-            *ConfigApi(options, cluster, Nearby(checked.config_from), guard).routes(),
+            *ConfigApi(options, cluster, Nearby(checked.config_from), guard, audit).routes(),
             *graphite.routes(),
             *Assets(options.dev_static_dir).routes(),
             *LoginPages(html).routes(),

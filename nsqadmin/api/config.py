@@ -9,6 +9,8 @@ from dataclasses import fields
 
 from aiohttp import web
 
+from nsqadmin.changes.audit import Audit
+from nsqadmin.changes.notify import Origin
 from nsqadmin.checks import resolve
 from nsqadmin.cluster.cluster import Cluster
 from nsqadmin.options import Options
@@ -18,7 +20,6 @@ from nsqadmin.web.http_server import Body, Route
 from nsqadmin.web.nearby import Nearby
 from nsqadmin.web.same_site import same_site
 from nsqcore import logs
-from nsqcore.addresses import format_peer
 from nsqcore.errors import HttpError, StartError
 from nsqcore.option_values import BadOption, BadValue, read_level, read_texts, told
 
@@ -36,8 +37,11 @@ _MASKS: dict[str, Callable[[str], str]] = {
 class ConfigApi:
     """Reads the options, changes two of them with effect at once; nothing is written to any file."""
 
-    def __init__(self, options: Options, cluster: Cluster, nearby: Nearby, guard: Guard) -> None:
+    def __init__(
+        self, options: Options, cluster: Cluster, nearby: Nearby, guard: Guard, audit: Audit
+    ) -> None:
         self.options = options
+        self.audit = audit
         self.guard = guard
         self.cluster = cluster
         self.nearby = nearby
@@ -77,8 +81,8 @@ class ConfigApi:
         else:
             raise BadOption
         value = self._value(key)
-        peer = format_peer(request.transport.get_extra_info("peername")) if request.transport else "@"
-        log.info("CONFIG: %s is %r, set by %s", key, getattr(self.options, self._keys[key]), peer)
+        origin = Origin.of(request, self.guard.user(request))
+        self.audit.access(f"set {key}", origin, "done", str(getattr(self.options, self._keys[key])))
         return value
 
     async def _resolved(self, addresses: list[str]) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ class Audit:
         self.note(entry, is_change=True)
 
     def access(self, action: str, origin: Origin, result: str, detail: str = "") -> None:
-        """A login or a logout, or something refused."""
+        """A login or a logout, something refused, or an option that was set."""
         self.note(
             Entry(time.time(), action, result, origin.user, origin.remote, detail=detail[:_LONGEST_DETAIL])
         )

@@ -114,7 +114,10 @@ async def test_nsqlookupds_can_be_exchanged(world: World, caplog: pytest.LogCapt
     assert (await admin.get(ADDRESSES)).json == [new.address, new.address]
     assert (await admin.get("/api/topics")).json["topics"] == ["new"]
     assert len([q for q in new.questions if q == "/topics"]) <= 2, "each is asked once for a page"
-    assert any(line.startswith("CONFIG: nsqlookupd_http_addresses is ") for line in caplog.messages)
+    (told,) = [line for line in caplog.messages if line.startswith("ADMIN: set ")]
+    assert told.startswith("ADMIN: set nsqlookupd_http_addresses by anybody (127.0.0.1:")
+    assert new.address in told
+    assert "set nsqlookupd_http_addresses" in (await admin.get("/audit")).text
 
 
 @pytest.mark.parametrize(
