@@ -280,6 +280,7 @@ async def _compress(
     if type(response) is web.Response and isinstance(response.body, bytes) and not response.prepared:
         response.headers["Vary"] = "Accept-Encoding"
         accepted = [item.strip() for item in request.headers.get("Accept-Encoding", "").split(",")]
-        if "gzip" in accepted and len(response.body) >= _WORTH_COMPRESSING:
-            response.enable_compression(ContentCoding.gzip)
+        coding = next((item for item in accepted if item in ("gzip", "deflate")), None)
+        if coding is not None and len(response.body) >= _WORTH_COMPRESSING:
+            response.enable_compression(ContentCoding(coding))
     return response

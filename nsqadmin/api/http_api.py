@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 import time
 from collections.abc import Iterable
 
 from aiohttp import web
 
+from nsqadmin.api.bodies import read_texts_of
 from nsqadmin.api.shapes import channel_json, node_json, topic_json
 from nsqadmin.changes.actions import Change, Verb
 from nsqadmin.changes.changes import Changes
@@ -18,6 +19,7 @@ from nsqadmin.web.http_server import Body, Route, query_of
 from nsqcore.errors import HttpError
 from nsqcore.names import valid_name
 
+_BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 _VERBS = {"pause": Verb.PAUSE, "unpause": Verb.UNPAUSE, "empty": Verb.EMPTY}
 
 
@@ -49,9 +51,10 @@ class HttpApi:
 
     async def topics(self, request: web.Request) -> Body:
         """All topics, or with ``inactive=true`` those that no node produces, and their channels."""
-        if query_of(request).get("inactive") == "true":
+        if _query_of(request).get("inactive") == "true":
             idle = await self.cluster.idle_topics()
-            return {"topics": idle.value, "message": warning(idle.problems)}
+            found = {name: channels or None for name, channels in idle.value.items()}
+            return {"topics": found, "message": warning(idle.problems)}
         names = await self.cluster.topic_names()
         return {"topics": names.value or None, "message": warning(names.problems)}
 
@@ -104,8 +107,8 @@ class HttpApi:
     async def create(self, request: web.Request) -> Body:
         """A topic, and a channel in it if the body names one."""
         self.guard.admit(request)
-        body = await _body_of(request)
-        topic, channel = _text(body, "topic"), _text(body, "channel")
+        body = read_texts_of(await request.read(), "topic", "channel")
+        topic, channel = body["topic"], body["channel"]
         if not valid_name(topic):
             raise HttpError(400, "INVALID_TOPIC")
         if channel and not valid_name(channel):
@@ -113,25 +116,32 @@ class HttpApi:
         return await self._apply(request, Change(Verb.CREATE, topic, channel))
 
     async def act(self, request: web.Request) -> Body:
-        """Pauses, unpauses or empties the topic or channel of the path."""
+        """Pauses, unpauses or empties the topic or channel of the path, on one node if the body names it."""
         self.guard.admit(request)
-        verb = _VERBS.get(_text(await _body_of(request), "action"))
+        body = read_texts_of(await request.read(), "action", "node")
+        verb = _VERBS.get(body["action"])
         if verb is None:
             raise HttpError(400, "INVALID_ACTION")
         path = request.match_info
-        return await self._apply(request, Change(verb, path["topic"], path.get("channel", "")))
+        return await self._apply(request, Change(verb, path["topic"], path.get("channel", ""), body["node"]))
 
     async def delete(self, request: web.Request) -> Body:
-        """Deletes the topic or channel of the path."""
+        """Deletes the topic or channel of the path, on one node only if there is a body that names it."""
         self.guard.admit(request)
+        body = await request.read()
+        try:
+            node = read_texts_of(body, "node")["node"] if body else ""
+        except HttpError:
+            # Whoever sends a body means a part; what can't be read must not become the whole.
+            raise HttpError(400, "INVALID_BODY") from None
         path = request.match_info
-        return await self._apply(request, Change(Verb.DELETE, path["topic"], path.get("channel", "")))
+        return await self._apply(request, Change(Verb.DELETE, path["topic"], path.get("channel", ""), node))
 
     async def tombstone(self, request: web.Request) -> Body:
         """Hides a node's topic from consumers, then deletes it there."""
         self.guard.admit(request)
         try:
-            topic = _text(await _body_of(request), "topic")
+            topic = read_texts_of(await request.read(), "topic")["topic"]
         except HttpError:
             raise HttpError(400, "INVALID_BODY") from None
         if not valid_name(topic):
@@ -154,21 +164,11 @@ def warning(problems: Iterable[Problem]) -> str:
     return "WARNING: " + "; ".join(map("\n".join, by_daemon.values())) if by_daemon else ""
 
 
-async def _body_of(request: web.Request) -> dict[str, object]:
-    data = await request.read()
-    if not data:
-        raise HttpError(400, "EOF")
+def _query_of(request: web.Request) -> dict[str, str]:
     try:
-        body = json.loads(data)
-    except (ValueError, RecursionError) as e:
-        raise HttpError(400, f"invalid JSON: {e}") from None
-    if not isinstance(body, dict):
-        raise HttpError(400, "invalid JSON: want an object")
-    return body
-
-
-def _text(body: dict[str, object], key: str) -> str:
-    value = body.get(key, "")
-    if not isinstance(value, str):
-        raise HttpError(400, f"invalid JSON: {key} must be a text")
-    return value
+        return query_of(request)
+    except HttpError:
+        query = request.raw_path.partition("?")[2]
+        broken = _BROKEN.search(query)
+        why = f'invalid URL escape "{broken[0]}"' if broken else "invalid semicolon separator in query"
+        raise HttpError(400, why) from None

@@ -8,6 +8,7 @@ trailing slash) and the envelope: every error of the API is ``{"message":"CODE"}
 from __future__ import annotations
 
 import logging
+import posixpath
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 API_HEADERS = {"X-Nsq-Content-Type": "nsq; version=1.0"}
 JSON_TYPE = "application/json; charset=utf-8"
 TEXT_TYPE = "text/plain; charset=utf-8"
+_TOO_LONG_TO_COMPRESS = 1 << 16
+"""Bytes of an answer that are not compressed in the event loop but in a thread."""
 _protocol_log = logging.getLogger(f"{__name__}.protocol")
 MAX_HEAD = 1 << 20
 """Bytes of a request line or of a header; Go takes as much of a whole head."""
@@ -69,7 +72,12 @@ def answer(body: Body, status: int = 200, *, plain: bool = False) -> web.Respons
         )
     data = body if isinstance(body, bytes) else go_json(body)
     return web.Response(
-        status=status, headers=headers, body=data, content_type="application/json", charset="utf-8"
+        status=status,
+        headers=headers,
+        body=data,
+        content_type="application/json",
+        charset="utf-8",
+        zlib_executor_size=_TOO_LONG_TO_COMPRESS,
     )
 
 
@@ -175,12 +183,22 @@ class _Router:
                 return self.open[pattern], spelling, arguments
         return None, raw_path, {}
 
+    def lacks_a_name(self, raw_path: str) -> bool:
+        """Whether a name is empty before the end, as in ``/topics//c``: that must not be taken for ``/topics/c``."""
+        parts = raw_path.split("/")
+        return any(
+            len(pattern) == len(parts)
+            and all(_is_open(part) or _same(part, raw) for part, raw in zip(pattern, parts, strict=True))
+            and any(_is_open(part) and not raw for part, raw in zip(pattern[:-1], parts, strict=False))
+            for pattern in self.patterns
+        )
+
     async def answer(self, request: web.Request) -> tuple[Route | None, web.StreamResponse]:
         """What to send, and the route that made it if there is one."""
         raw_path = request.rel_url.raw_path
         methods, spelling, arguments = self.find(raw_path)
-        if methods is None and len(raw_path) > 1 and raw_path.endswith("/"):
-            methods, spelling, arguments = self.find(raw_path[:-1])
+        if methods is None and not self.lacks_a_name(raw_path):
+            methods, spelling, arguments = self.find(_cleaned(raw_path))
         if methods is None:
             return None, self.refuse(request, HttpError(404, "NOT_FOUND"), False)
         if spelling != raw_path:
@@ -221,9 +239,18 @@ def _is_open(part: str) -> bool:
 
 def _matches(pattern: tuple[str, ...], raw_parts: list[str]) -> bool:
     return len(pattern) == len(raw_parts) and all(
-        raw != "" if _is_open(part) else unquote(raw).lower() == part.lower()
+        raw != "" if _is_open(part) else _same(part, raw)
         for part, raw in zip(pattern, raw_parts, strict=True)
     )
+
+
+def _same(part: str, raw: str) -> bool:
+    return unquote(raw).lower() == part.lower()
+
+
+def _cleaned(raw_path: str) -> str:
+    """Without ``//``, ``.``, ``..`` and a slash at the end."""
+    return "/" + posixpath.normpath("/" + raw_path).lstrip("/")
 
 
 def _redirect(request: web.Request, path: str) -> web.Response:

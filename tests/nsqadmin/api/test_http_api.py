@@ -8,6 +8,8 @@ from nsqcore.errors import HttpError
 from tests.nsqadmin.world import World
 from tests.support.fake_cluster import channel, client, topic
 
+JSON_NODE = "json: cannot unmarshal number into Go struct field .node of type string"
+
 
 async def test_topics_are_listed_and_null_when_there_are_none(world: World) -> None:
     nsqd = await world.nsqd()
@@ -156,8 +158,17 @@ async def test_create_takes_a_topic_and_a_channel(world: World) -> None:
         ("POST", "/api/topics", b"{}", "INVALID_TOPIC"),
         ("POST", "/api/topics", b'{"topic":"a b"}', "INVALID_TOPIC"),
         ("POST", "/api/topics", b'{"topic":"t","channel":"a b"}', "INVALID_CHANNEL"),
-        ("POST", "/api/topics", b'{"topic":5}', "invalid JSON: topic must be a text"),
-        ("POST", "/api/topics", b"[]", "invalid JSON: want an object"),
+        ("POST", "/api/topics", b"{", "unexpected EOF"),
+        (
+            "POST",
+            "/api/topics",
+            b'{"topic":5}',
+            "json: cannot unmarshal number into Go struct field .topic of type string",
+        ),
+        ("POST", "/api/topics", b"[]", "json: cannot unmarshal array into an object"),
+        ("POST", "/api/topics/t", b'{"action":"pause","node":5}', JSON_NODE),
+        ("DELETE", "/api/topics/t", b"{", "INVALID_BODY"),
+        ("DELETE", "/api/topics/t/c", b'{"node":5}', "INVALID_BODY"),
         ("POST", "/api/topics/t", b'{"action":"explode"}', "INVALID_ACTION"),
         ("POST", "/api/topics/t", b'{"action":"delete"}', "INVALID_ACTION"),
         ("POST", "/api/topics/t/c", b"{}", "INVALID_ACTION"),
@@ -197,6 +208,52 @@ async def test_delete_takes_no_body(world: World) -> None:
     assert [t["channels"] for t in nsqd.topics] == [[]]
     assert (await admin.ask("DELETE", "/api/topics/t")).text == '{"message":""}'
     assert nsqd.topics == []
+
+
+@pytest.mark.parametrize("by_lookupd", [True, False])
+async def test_one_node_alone_can_be_changed(world: World, by_lookupd: bool) -> None:
+    one, other = [await world.nsqd(topic("t", channel("c", depth=5), depth=6)) for _ in range(2)]
+    admin = await (world.admin(await world.lookupd(one, other)) if by_lookupd else world.admin(one, other))
+    for path, action in [
+        ("t", "pause"),
+        ("t/c", "pause"),
+        ("t", "unpause"),
+        ("t", "empty"),
+        ("t/c", "empty"),
+    ]:
+        answer = await admin.post(f"/api/topics/{path}", json={"action": action, "node": one.name})
+        assert (answer.status, answer.text) == (200, '{"message":""}')
+    for path in ("t/c", "t"):
+        answer = await admin.ask("DELETE", f"/api/topics/{path}", json={"node": one.name})
+        assert (answer.status, answer.text) == (200, '{"message":""}')
+    assert [call.split("?")[0] for call in one.calls] == [
+        "/topic/pause",
+        "/channel/pause",
+        "/topic/unpause",
+        "/topic/empty",
+        "/channel/empty",
+        "/channel/delete",
+        "/topic/delete",
+    ]
+    assert other.calls == []
+    for body in ({"action": "pause", "node": "127.0.0.1:1"}, {"action": "pause", "node": one.name}):
+        answer = await admin.post("/api/topics/t", json=body)
+        assert answer.status == 404
+    assert answer.json["message"] == "TOPIC_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("inactive=%zz", 'invalid URL escape "%zz"'),
+        ("inactive=true&x=%z", 'invalid URL escape "%z"'),
+        ("a;b", "invalid semicolon separator in query"),
+    ],
+)
+async def test_a_broken_query_is_told_in_the_originals_words(world: World, query: str, text: str) -> None:
+    admin = await world.admin(await world.lookupd())
+    answer = await admin.get(f"/api/topics?{query}")
+    assert (answer.status, answer.json) == (400, {"message": text})
 
 
 async def test_delete_of_a_node_is_a_tombstone(world: World) -> None:
