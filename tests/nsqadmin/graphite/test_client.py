@@ -190,7 +190,7 @@ async def test_pages_show_pictures_straight_from_graphite_without_its_secret(
 ) -> None:
     admin, nsqd = await _cluster(world, graphite_url=graphite.url)
     assert "browsers are not told the user of --graphite-url" in caplog.text
-    for path, count in [("/topics/t", 2), ("/topics/t/c", 8), (f"/nodes/{nsqd.name}", 4)]:
+    for path, count in [("/", 1), ("/topics/t", 2), ("/topics/t/c", 8), (f"/nodes/{nsqd.name}", 4)]:
         answer = await admin.get(path)
         shown = pictures(answer)
         assert len(shown) == count, path
