@@ -30,8 +30,9 @@ from nsqadmin.pages.channel import ChannelPage
 from nsqadmin.pages.events import Events
 from nsqadmin.pages.login import LoginPages
 from nsqadmin.pages.menu import menu
+from nsqadmin.pages.node import NodePage
+from nsqadmin.pages.nodes import NodesPage
 from nsqadmin.pages.overview import OverviewPage
-from nsqadmin.pages.pages import Pages
 from nsqadmin.pages.publish import PublishPage
 from nsqadmin.pages.topic import TopicPage
 from nsqadmin.pages.topics import TopicsPage
@@ -121,7 +122,8 @@ class NsqAdmin:
             *TopicsPage(html, sampler).routes(),
             *TopicPage(cluster, html, sampler).routes(),
             *ChannelPage(cluster, html, sampler).routes(),
-            *Pages(cluster, html, sampler).routes(),
+            *NodesPage(cluster, html, sampler).routes(),
+            *NodePage(cluster, html, sampler).routes(),
             *ActionPages(changes, html).routes(),
             *events.routes(),
             *ConfigApi(options, cluster, Nearby(checked.config_from), guard, audit).routes(),

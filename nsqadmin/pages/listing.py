@@ -1,99 +1,61 @@
-"""Which topics a page lists, and in which order: search and sort as the address says. Pure."""
+"""Which rows a page lists, and in which order: search and sort as the address says. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from nsqadmin.history.snapshot import TopicNow
-
-LONGEST = 1000
-"""Rows on one page; more are found by searching."""
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column that the table of topics can be sorted by."""
+class Column(Generic[Row]):
+    """A column that a table can be sorted by."""
 
     key: str
+    """Its name in addresses."""
     label: str
-    value: Callable[[TopicNow], str | float]
+    value: Callable[[Row], str | float]
     hint: str = ""
-
-    @property
-    def numeric(self) -> bool:
-        """Whether it holds numbers, which sort highest first."""
-        return self.key != "topic"
-
-
-COLUMNS = (
-    Column("topic", "Topic", lambda topic: topic.topic_name.lower()),
-    Column(
-        "in", "Published", lambda topic: topic.rates.published or 0.0, "messages that came in, per second"
-    ),
-    Column(
-        "out",
-        "Finished",
-        lambda topic: topic.rates.finished or 0.0,
-        "messages that its channels were done with, per second; each channel counts its own copy",
-    ),
-    Column("depth", "Topic depth", lambda topic: topic.depth, "messages waiting in the topic's own queue"),
-    Column(
-        "channels-depth",
-        "Channel depth",
-        lambda topic: topic.channel_depth,
-        "messages waiting in its channels, added up",
-    ),
-    Column(
-        "disk",
-        "Memory + disk",
-        lambda topic: topic.backend_depth + topic.channel_backend_depth,
-        "where the waiting messages are; sorts by those on disk",
-    ),
-    Column("in-flight", "In flight", lambda topic: topic.in_flight_count, "messages that consumers hold"),
-    Column("messages", "Messages", lambda topic: topic.message_count, "published since the nodes started"),
-    Column("channels", "Channels", lambda topic: len(topic.channels)),
-    Column("clients", "Clients", lambda topic: topic.client_count, "consumer connections"),
-    Column("nodes", "Nodes", lambda topic: topic.nodes, "nsqds that hold the topic"),
-)
-_BY_KEY = {column.key: column for column in COLUMNS}
+    numeric: bool = True
+    """Whether it holds numbers, which sort highest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """A search and an order."""
+class Listing(Generic[Row]):
+    """A search and an order; by the first of the columns if nothing else is wanted."""
 
-    search: str = ""
-    column: Column = COLUMNS[0]
-    descending: bool = False
+    columns: Sequence[Column[Row]]
+    search: str
+    column: Column[Row]
+    descending: bool
 
     @classmethod
-    def parse(cls, query: Mapping[str, str]) -> Listing:
+    def parse(cls, query: Mapping[str, str], columns: Sequence[Column[Row]]) -> Listing[Row]:
         """Reads ``q``, ``sort`` and ``order``; what makes no sense is as if it were not there."""
-        column = _BY_KEY.get(query.get("sort", ""), COLUMNS[0])
+        wanted = query.get("sort", "")
+        column = next((column for column in columns if column.key == wanted), columns[0])
         order = query.get("order", "")
         descending = order == "desc" if order in ("asc", "desc") else column.numeric
-        return cls(query.get("q", "").strip(), column, descending)
+        return cls(columns, query.get("q", "").strip(), column, descending)
 
-    def query(self, column: Column | None = None) -> dict[str, str]:
+    def query(self, column: Column[Row] | None = None) -> dict[str, str]:
         """The parameters of this listing, or of the one that a click on ``column`` leads to."""
         descending = self.descending
         if column is not None:
             descending = not self.descending if column is self.column else column.numeric
         column = column or self.column
         query = {"q": self.search} if self.search else {}
-        if column is not COLUMNS[0] or descending:
+        if column is not self.columns[0] or descending != column.numeric:
             query["sort"] = column.key
         if descending != column.numeric:
             query["order"] = "desc" if descending else "asc"
         return query
 
-    def arrange(self, topics: Sequence[TopicNow]) -> list[TopicNow]:
-        """The topics found, in order; equal ones by name, whichever way the others go."""
+    def arrange(self, rows: Iterable[Row], name: Callable[[Row], str]) -> list[Row]:
+        """The rows in whose ``name`` the search is, in order; equal ones by name, whichever way the others go."""
         wanted = self.search.lower()
-        found = sorted(
-            (topic for topic in topics if wanted in topic.topic_name.lower()),
-            key=lambda topic: topic.topic_name,
-        )
-        found.sort(key=lambda topic: self.column.value(topic), reverse=self.descending)
+        found = sorted((row for row in rows if wanted in name(row).lower()), key=name)
+        found.sort(key=self.column.value, reverse=self.descending)
         return found

@@ -6,10 +6,42 @@ from aiohttp import web
 
 from nsqadmin.history.series import History, Key, Metric, Series
 from nsqadmin.history.snapshot import Snapshot, TopicNow
-from nsqadmin.pages.listing import COLUMNS, LONGEST, Listing
+from nsqadmin.pages.listing import Column, Listing
 from nsqadmin.web.html import Html
 from nsqadmin.web.http_server import Route, query_of
 
+COLUMNS: tuple[Column[TopicNow], ...] = (
+    Column("topic", "Topic", lambda topic: topic.topic_name.lower(), numeric=False),
+    Column(
+        "in", "Published", lambda topic: topic.rates.published or 0.0, "messages that came in, per second"
+    ),
+    Column(
+        "out",
+        "Finished",
+        lambda topic: topic.rates.finished or 0.0,
+        "messages that its channels were done with, per second; each channel counts its own copy",
+    ),
+    Column("depth", "Topic depth", lambda topic: topic.depth, "messages waiting in the topic's own queue"),
+    Column(
+        "channels-depth",
+        "Channel depth",
+        lambda topic: topic.channel_depth,
+        "messages waiting in its channels, added up",
+    ),
+    Column(
+        "disk",
+        "Memory + disk",
+        lambda topic: topic.backend_depth + topic.channel_backend_depth,
+        "where the waiting messages are; sorts by those on disk",
+    ),
+    Column("in-flight", "In flight", lambda topic: topic.in_flight_count, "messages that consumers hold"),
+    Column("messages", "Messages", lambda topic: topic.message_count, "published since the nodes started"),
+    Column("channels", "Channels", lambda topic: len(topic.channels)),
+    Column("clients", "Clients", lambda topic: topic.client_count, "consumer connections"),
+    Column("nodes", "Nodes", lambda topic: topic.nodes, "nsqds that hold the topic"),
+)
+LONGEST = 1000
+"""Rows on one page; more are found by searching."""
 HOUR_S = 3600.0
 SPARK_POINTS = 30
 
@@ -27,9 +59,9 @@ class TopicsPage:
 
     async def page(self, request: web.Request) -> web.Response:
         """Every topic with its figures."""
-        listing = Listing.parse(query_of(request))
+        listing = Listing.parse(query_of(request), COLUMNS)
         snapshot = await self.history.latest()
-        found = listing.arrange(list(snapshot.topics.values()))
+        found = listing.arrange(snapshot.topics.values(), lambda topic: topic.topic_name)
         rows = found[:LONGEST]
         return self.html.page(
             request,

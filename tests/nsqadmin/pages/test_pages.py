@@ -147,13 +147,14 @@ async def test_nodes_shows_who_answers_and_who_is_known_to_whom(world: World) ->
     page = (await (await world.admin(one, two)).get("/nodes")).page
     assert page.title == "Nodes · nsqadmin"
     a, b, c = page.table()
-    assert (a["Node"], a["Version"], a["Zone"], a["Waiting"]) == (old.name, "1.2.0 older", "z1", "3")
+    assert (a["Node"], a["Version"], a["Region / zone"], a["Waiting"]) == (old.name, "1.2.0 older", "z1", "3")
     assert a["State"] == "OK up 1 h"
     assert a["nsqlookupd connections"].startswith("1 of 2 half-registered")
     assert a["Topics"] == "1 1 tombstoned"
     assert b["State"] == "NOK - disk full"
     assert b["nsqlookupd connections"].startswith("2 of 2 127.")
-    assert (c["State"], c["Waiting"]) == ("does not answer", NOTHING)
+    assert c["State"].startswith("does not answer")
+    assert c["Waiting"] == NOTHING
     assert f"nsqd {dead.address}" in page.words
     assert "connection refused" in page.words
 
