@@ -13,6 +13,7 @@ from nsqcore.durations import Duration
 from tests.nsqadmin.world import Answer, World
 from tests.support.fake_cluster import channel, latency, topic
 from tests.support.graphite import FakeGraphite
+from tests.support.sink import Sink
 
 PNG = b"(a picture)"
 RATE = "/api/graphite?metric=rate&target=sumSeries(a.*)"
@@ -275,3 +276,17 @@ async def test_a_graphite_that_is_away_breaks_no_page(world: World) -> None:
     answer = await admin.get("/topics/t")
     assert answer.status == 200
     await refused(await admin.get(pictures(answer)[0]), 502, "UPSTREAM_ERROR: graphite: connection refused")
+
+
+async def test_a_graphite_that_hangs_is_given_up_and_delays_no_page(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 0.1)
+    async with Sink() as silent:
+        silent.hanging = True
+        admin, _ = await _cluster(world, graphite_url=silent.url, proxy_graphite=True)
+        answer = await admin.get("/topics/t")
+        assert answer.status == 200
+        assert silent.requests == [], "the page itself asks it nothing"
+        await refused(await admin.get(pictures(answer)[0]), 502, "UPSTREAM_ERROR: graphite: timed out")
+        await refused(await admin.get(RATE), 502, "UPSTREAM_ERROR: graphite: timed out")
