@@ -33,7 +33,8 @@ class Changes:
 
     async def publish(self, message: Message, origin: Origin) -> list[Published]:
         """What each node answered; raises Unknown and Unreachable as :func:`publishing.publish` does."""
-        what = f"{message.copies} of {len(message.body)} bytes" + (
+        noun = "message" if message.copies == 1 else "messages"
+        what = f"{message.copies} {noun} of {len(message.body)} bytes" + (
             f", held back {message.delay_ms} ms" if message.delay_ms else ""
         )
         try:

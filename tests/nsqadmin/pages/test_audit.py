@@ -45,7 +45,7 @@ async def test_every_change_is_listed_whoever_made_it_and_how(world: World) -> N
         ("ann", "pause channel"),
     ]
     assert [row["On"] for row in (rows[0], rows[2], rows[3])] == ["nope", "t", "t/c"]
-    assert rows[1]["On"].endswith(f"on {good.name}")
+    assert rows[1]["On"].endswith(f" on {good.name}")
     assert rows[0]["Result"] == "not done TOPIC_NOT_FOUND"
     assert rows[1]["Result"].startswith("done done by 1 of 1")
     assert rows[3]["Result"].startswith("partly done done by 1 of 2")
