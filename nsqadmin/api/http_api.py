@@ -33,19 +33,18 @@ class HttpApi:
 
     def routes(self) -> list[Route]:
         """The API's routes, without the base path."""
-        topic, channel, node = "/api/topics/{topic}", "/api/topics/{topic}/{channel}", "/api/nodes/{node}"
         return [
             Route("GET", "/api/topics", self.topics),
             Route("POST", "/api/topics", self.create),
-            Route("GET", topic, self.topic),
-            Route("POST", topic, self.act),
-            Route("DELETE", topic, self.delete),
-            Route("GET", channel, self.channel),
-            Route("POST", channel, self.act),
-            Route("DELETE", channel, self.delete),
+            Route("GET", "/api/topics/{topic}", self.topic),
+            Route("POST", "/api/topics/{topic}", self.act),
+            Route("DELETE", "/api/topics/{topic}", self.delete),
+            Route("GET", "/api/topics/{topic}/{channel}", self.channel),
+            Route("POST", "/api/topics/{topic}/{channel}", self.act),
+            Route("DELETE", "/api/topics/{topic}/{channel}", self.delete),
             Route("GET", "/api/nodes", self.nodes),
-            Route("GET", node, self.node),
-            Route("DELETE", node, self.tombstone),
+            Route("GET", "/api/nodes/{node}", self.node),
+            Route("DELETE", "/api/nodes/{node}", self.tombstone),
             Route("GET", "/api/counter", self.counter),
         ]
 

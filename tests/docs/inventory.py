@@ -12,6 +12,9 @@ from nsqcore.options import flags_of
 from tests.docs.page import ROOT, Row
 from tests.docs.proofs import texts_of
 
+MAKERS = ("Endpoint", "Route")
+"""What endpoints are made by."""
+
 
 def flags(command_line: CommandLine) -> set[str]:
     """Every flag that a daemon takes."""
@@ -29,7 +32,7 @@ def endpoints(package: str) -> set[str]:
     found = set()
     for file in sorted((ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Endpoint":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MAKERS:
                 method, path = (ast.literal_eval(argument) for argument in node.args[:2])
                 found.add(f"{method} {path}")
     return found

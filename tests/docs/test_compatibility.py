@@ -54,6 +54,13 @@ def test_a_section_lists_what_there_is(section: str, there_are: set[str]) -> Non
     assert sorted(items(section)) == sorted(there_are)
 
 
+def test_nsqadmin_serves_what_is_listed_and_lists_what_scripts_call() -> None:
+    listed = set(items("nsqadmin: HTTP endpoints"))
+    assert listed - inventory.endpoints("nsqadmin") == set()
+    for scripts in (inventory.endpoints("nsqadmin/api"), inventory.endpoints("nsqadmin/graphite")):
+        assert scripts - listed == set()
+
+
 @pytest.mark.parametrize("name", tools())
 def test_the_flags_of_a_tool_are_listed(name: str) -> None:
     assert sorted(items(f"{name}: flags")) == sorted(inventory.flags_of_tool(tools()[name]))
@@ -69,6 +76,8 @@ def test_all_tools_are_there() -> None:
         ("nsqd: errors of the protocol", "nsqd", ("FatalError", "ProtocolError")),
         ("nsqd: errors of HTTP", "nsqd", ("HttpError",)),
         ("nsqlookupd: errors of HTTP", "nsqlookupd", ("HttpError",)),
+        ("nsqadmin: errors", "nsqadmin/api", ("HttpError",)),
+        ("nsqadmin: errors", "nsqadmin/web", ("HttpError",)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -274,7 +274,7 @@ async def test_partial_failure_is_a_warning_and_total_failure_an_error(world: Wo
     good.lies["/topic/pause"] = HttpError(500, "INTERNAL_ERROR")
     answer = await admin.post("/api/topics/t", json={"action": "pause"})
     assert answer.status == 502
-    assert answer.json["message"].startswith("UPSTREAM_ERROR: ")
+    assert answer.json["message"].startswith("UPSTREAM_ERROR: nothing was changed: nsqd ")
 
 
 async def test_a_topic_on_no_node_has_nothing_to_pause(world: World) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nsqadmin.api.shapes import channel_json, client_json, node_json, topic_json
 from nsqadmin.cluster.answers import read_stats
 from nsqadmin.cluster.merge import merge_channel, merge_topic
-from nsqadmin.cluster.model import Node, NodeTopic
+from nsqadmin.cluster.model import NO_DELIVERIES, Deliveries, Node, NodeTopic
+from tests.docs.page import items
 from tests.support.fake_cluster import channel, client, latency, topic
 
 NODE = Node(broadcast_address="b", hostname="h", tcp_port=4150, http_port=4151, version="1.3.0")
@@ -147,3 +150,40 @@ def test_a_node_has_the_originals_keys_in_their_order() -> None:
     assert shape["topics"] == [{"topic": "t", "tombstoned": True}]
     assert node_json(NODE, by_lookupd=False)["remote_addresses"] is None
     assert node_json(NODE, by_lookupd=False)["topics"] is None
+
+
+def test_what_is_left_out_when_it_is_nothing() -> None:
+    near = client("w", topology_zone="z", topology_region="r")
+    zone_counts = {"zone_local_msg_count": 1, "region_local_msg_count": 2, "global_msg_count": 3}
+    node = replace(NODE, topology_zone="z", topology_region="r")
+    [part] = read_stats({"topics": [topic("t", channel("c", clients=[near], **zone_counts))]}, node).topics
+    for deliveries, left_out in [(NO_DELIVERIES, set()), (Deliveries(1, 2, 3), set(zone_counts))]:
+        part.deliveries = deliveries
+        assert set(topic_json(part, NOW)) - set(TOPIC_KEYS) == left_out
+    shown = channel_json(part.channels[0], NOW)
+    assert set(shown) - set(CHANNEL_KEYS) == {*zone_counts, "delivery_msg_count"}
+    of_client = client_json(part.channels[0].clients[0], NOW)
+    for key in ("node_topology_region", "node_topology_zone", "topology_region", "topology_zone"):
+        assert of_client[key] == key.rpartition("_")[2][0]
+    assert node_json(node, by_lookupd=True)["topology_zone"] == "z"
+    assert "topology_zone" not in node_json(NODE, by_lookupd=True)
+
+
+def test_every_key_is_a_row_of_the_compatibility_page() -> None:
+    listed = set(items("nsqadmin: JSON fields"))
+    e2e = latency(1, p99=1.0)
+    [part] = read_stats(
+        {"topics": [topic("t", channel("c", clients=[client("w")]), e2e_processing_latency=e2e)]}, NODE
+    ).topics
+    shape = topic_json(part, NOW)
+    [of_latency] = [shape["e2e_processing_latency"]]
+    assert isinstance(of_latency, dict)
+    told = {
+        *(f"topic {key}" for key in shape),
+        *(f"channel {key}" for key in channel_json(part.channels[0], NOW)),
+        *(f"client {key}" for key in client_json(part.channels[0].clients[0], NOW)),
+        *(f"e2e {key}" for key in of_latency),
+        *(f"percentile {key}" for key in of_latency["percentiles"][0]),
+        *(f"/api/nodes nodes[].{key}" for key in node_json(NODE, by_lookupd=True)),
+    }
+    assert told - listed == set()
