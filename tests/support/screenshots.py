@@ -86,10 +86,15 @@ async def admin_of(cluster: Shop) -> AsyncIterator[str]:
         )
     )
     await admin.start()
+    url = f"http://{admin.address}/"
     try:
         assert admin._sampler is not None
         await with_a_past(admin._sampler)
-        yield f"http://{admin.address}/"
+        for action in ("pause", "unpause"):  # for the audit
+            await cluster.client.post(
+                f"{url}api/topics/clicks/analytics", b'{"action":"%b"}' % action.encode()
+            )
+        yield url
     finally:
         await admin.stop()
 

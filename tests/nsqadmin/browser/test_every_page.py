@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import Browser, expect
 
 from tests.support import axe
-from tests.support.chromium import PHONE, WIDE, quiet_page
+from tests.support.chromium import PATIENCE_MS, PHONE, WIDE, quiet_page
 from tests.support.screenshots import addresses
 from tests.support.shop import Shop
 
@@ -72,7 +74,11 @@ async def test_a_change_can_be_made_without_scripts(site: Shop, browser: Browser
         await page.goto(f"{site.url}topics")
         await page.get_by_label("Find a topic").fill("plain")
         await page.keyboard.press("Enter")
-        await page.locator("main").get_by_role("link", name="plain", exact=True).click()
+        link = page.locator("main").get_by_role("link", name="plain", exact=True)
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            while not await link.count():  # it comes with the next sample, and nothing here tells of that
+                await page.reload()
+        await link.click()
         await page.get_by_role("link", name="Pause", exact=True).click()
         await page.get_by_role("button", name="Pause").click()
         await expect(page.locator("h1")).to_contain_text("Done")
