@@ -27,8 +27,10 @@ from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
 from nsqadmin.pages.audit import AuditPage
 from nsqadmin.pages.channel import ChannelPage
+from nsqadmin.pages.counter import CounterPage
 from nsqadmin.pages.events import Events
 from nsqadmin.pages.login import LoginPages
+from nsqadmin.pages.lookup import LookupPage
 from nsqadmin.pages.menu import menu
 from nsqadmin.pages.node import NodePage
 from nsqadmin.pages.nodes import NodesPage
@@ -124,6 +126,8 @@ class NsqAdmin:
             *ChannelPage(cluster, html, sampler).routes(),
             *NodesPage(cluster, html, sampler).routes(),
             *NodePage(cluster, html, sampler).routes(),
+            *LookupPage(cluster, html, sampler).routes(),
+            *CounterPage(html, sampler).routes(),
             *ActionPages(changes, html).routes(),
             *events.routes(),
             *ConfigApi(options, cluster, Nearby(checked.config_from), guard, audit).routes(),

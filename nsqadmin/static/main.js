@@ -2,6 +2,7 @@
 
 import { charts } from "./chart.js";
 import { copyButtons } from "./copy.js";
+import { counter } from "./counter.js";
 import { dialogs } from "./dialog.js";
 import { keys } from "./keys.js";
 import { live } from "./live.js";
@@ -17,3 +18,4 @@ keys(tools);
 dialogs(refresh);
 copyButtons();
 charts();
+counter();
