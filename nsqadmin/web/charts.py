@@ -191,7 +191,7 @@ def _paths(values: Sequence[float | None], top: float, width: int, height: int, 
 
 def _beside(spot: str, across: float) -> str:
     x, y = spot.split()
-    return f"{float(x) + across / 2:.1f} {y}"
+    return f"{abs(float(x) - across / 2):.1f} {y}"
 
 
 def _runs(values: Sequence[float | None]) -> Iterator[tuple[int, list[float]]]:
