@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE := $(VENV)/node
 
-.PHONY: demo up test lint bench bench-clients bench-tools fuzz screenshots setup clean help
+.PHONY: demo up test lint bench bench-clients bench-tools bench-admin fuzz screenshots setup clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -50,6 +50,9 @@ bench-clients: $(STAMP) ## speed of nsqclient beside the other Python clients, a
 
 bench-tools: $(STAMP) ## speed of the command-line tools beside nsqd's, as a table
 	$(BIN)/python -m bench.tools
+
+bench-admin: $(STAMP) ## nsqadmin before 200 simulated nodes: its CPU, its memory, the time of each page
+	$(BIN)/python -m bench.admin
 
 fuzz: $(STAMP) ## ten minutes of random clients and hostile bytes (SECONDS=... to change)
 	NSQ_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -q -n 2 tests/properties --timeout=0

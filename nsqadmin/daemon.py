@@ -7,6 +7,7 @@ import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -99,7 +100,10 @@ class NsqAdmin:
         )
         cluster = Cluster(self._client, lookupds=checked.lookupds, nsqds=checked.nsqds)
         self._sampler = sampler = Sampler(
-            cluster, interval=options.sample_interval.seconds, history=options.history.seconds
+            cluster,
+            interval=options.sample_interval.seconds,
+            history=options.history.seconds,
+            folder=Path(options.data_path) if options.data_path else None,
         )
         self._events = events = Events(sampler)
         if options.auth_file:

@@ -56,7 +56,9 @@ class Options:
         limit=Limit("100ms or more", lambda value: value.seconds >= 0.1),
     )
     history: Duration = option(
-        Duration.parse("12h"), "how far back the charts go; a series takes 4 bytes per minute and figure"
+        Duration.parse("12h"),
+        "how far back the charts go; the longer, the fewer of them there is room for",
+        limit=Limit("1m to 744h", lambda value: 60 <= value.seconds <= 31 * 86400),
     )
     dev_static_dir: str = option(
         "", "folder to serve style sheets and scripts from, read anew each time; for working on nsqadmin"
@@ -96,7 +98,7 @@ class Options:
         "127.0.0.1/8", "network that may read and change options at /config; empty for nobody"
     )
     data_path: str = option(
-        "", "path of the folder that keeps the audit trail over restarts; empty for memory alone"
+        "", "path of the folder that keeps history and audit trail over restarts; empty for memory alone"
     )
     auth_file: str = option(
         "", "path of a file of user:role:hash lines; then nobody sees anything without a login"

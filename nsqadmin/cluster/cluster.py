@@ -112,14 +112,18 @@ class Cluster:
     async def registry(self, lookupd: str) -> Registry:
         """What one nsqlookupd knows; it is asked even if it is known to be silent."""
         nodes, topics = await asyncio.gather(
-            self._ask_anyway(NSQLOOKUPD, lookupd, "/nodes", answers.read_producers),
+            self._ask_anyway(NSQLOOKUPD, lookupd, "/nodes", lambda answer: answer),
             self._ask_anyway(NSQLOOKUPD, lookupd, "/topics", answers.read_topic_names),
         )
         if isinstance(nodes, Problem):
             return Registry(lookupd, problem=nodes)
         if isinstance(topics, Problem):
             return Registry(lookupd, problem=topics)
-        return Registry(lookupd, nodes, topics)
+        try:  # in a thread, for every node names all its topics
+            return Registry(lookupd, await asyncio.to_thread(answers.read_producers, nodes), topics)
+        except answers.BadAnswer as e:
+            problem = Problem(NSQLOOKUPD, lookupd, f"its answer to /nodes makes no sense: {e}")
+            return Registry(lookupd, problem=problem)
 
     async def describe(self, nsqd: str) -> Node | Problem:
         """One nsqd as it describes itself; it is asked even if it is known to be silent."""

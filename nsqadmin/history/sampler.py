@@ -11,6 +11,8 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
 
 from nsqadmin.cluster import merge
 from nsqadmin.cluster.answers import BadAnswer
@@ -18,6 +20,7 @@ from nsqadmin.cluster.cluster import NSQD, NSQLOOKUPD, Cluster, Registry, Unreac
 from nsqadmin.cluster.model import Node, Problem
 from nsqadmin.history.asking import Questions
 from nsqadmin.history.folding import Counters, Folding
+from nsqadmin.history.keeping import Keeper
 from nsqadmin.history.reading import NodeReading, read
 from nsqadmin.history.ring import Grain, Past, Values
 from nsqadmin.history.series import CLUSTER, Key, Metric, Series
@@ -33,7 +36,11 @@ _SHARE = 0.15
 """Of one core, that sampling may take; beyond it samples come less often."""
 _FINE_S = 1200.0
 _COARSE_STEP_S = 60.0
-_MOST_SERIES = 5000
+_MEMORY = 160 << 20
+"""Bytes that the past may take."""
+_TIDY_S = 60.0
+_IN_ONE_GO = 200
+"""Series."""
 
 
 @dataclass(slots=True)
@@ -45,14 +52,24 @@ class _Read:
 class Sampler:
     """The past and the present of one cluster; :meth:`start` it, :meth:`stop` it."""
 
-    def __init__(self, cluster: Cluster, *, interval: float = 5.0, history: float = 43200.0) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        interval: float = 5.0,
+        history: float = 43200.0,
+        folder: Path | None = None,
+    ) -> None:
+        """``interval`` and ``history`` are seconds; the past is kept over restarts in ``folder``, if any."""
         self.cluster = cluster
         self.interval = self._asked_interval = interval
         self._past = Past(
             Grain(interval, max(1, int(_FINE_S / interval))),
             Grain(_COARSE_STEP_S, max(1, int(history / _COARSE_STEP_S))),
-            most=_MOST_SERIES,
+            memory=_MEMORY,
         )
+        self._keeper = Keeper(self._past, folder) if folder is not None else None
+        self._tidied_at = 0.0
         self._told_full = False
         self._snapshot: Snapshot | None = None
         self._sampled_at = 0.0
@@ -66,6 +83,8 @@ class Sampler:
         """Nodes by name, and when they were named last."""
         self._nodes = Questions[_Read](_AT_ONCE)
         """By the node's name."""
+        self._turn = asyncio.Lock()
+        """One answer is worked on, then it is the pages' turn, however many came at once."""
         self._names = Questions[Node]()
         """To nsqds that were given to us, who they are; by address."""
         self._lookupds = Questions[Registry]()
@@ -117,8 +136,13 @@ class Sampler:
             await asyncio.gather(task, return_exceptions=True)
         for questions in (self._nodes, self._names, self._lookupds):
             await questions.stop()
+        if self._keeper is not None:
+            await self._keeper.stop()
 
     async def _run(self) -> None:
+        if self._keeper is not None:
+            await self._keeper.load()
+            self._keeper.start()
         while True:
             began = time.monotonic()
             self._hurry.clear()
@@ -180,11 +204,27 @@ class Sampler:
             number=(self._snapshot.number if self._snapshot else 0) + 1,
         )
         self._sampled_at = at
-        left_out = self._past.add(at, dict(_figures(snapshot)), self.interval)
-        if left_out and not self._told_full:
-            log.warning("HISTORY: %d series are kept, no more; %d are left out", self._past.most, left_out)
-            self._told_full = True
+        await self._keep(snapshot, at)
         return snapshot
+
+    async def _keep(self, snapshot: Snapshot, at: float) -> None:
+        """Puts the figures into the past, a few at a time: pages are served in between."""
+        figures = iter(_figures(snapshot))
+        left_out = 0
+        while some := dict(islice(figures, _IN_ONE_GO)):
+            left_out += self._past.add(at, some, self.interval)
+            await asyncio.sleep(0)
+        if left_out and not self._told_full:
+            log.warning(
+                "HISTORY: there is room for %d series of this length, %d have none: those that are idle longest "
+                "go without; a shorter --history has room for more",
+                self._past.most,
+                left_out,
+            )
+            self._told_full = True
+        if not 0 <= at - self._tidied_at < _TIDY_S:
+            self._past.forget(at)
+            self._tidied_at = at
 
     async def _ask_lookupds(self) -> list[Registry]:
         if not self.cluster.by_lookupd:
@@ -206,7 +246,9 @@ class Sampler:
             problems = [registry.problem for registry in registries if registry.problem is not None]
             answered = [registry for registry in registries if registry.problem is None]
             if answered:
-                nodes = merge.merge_nodes((registry.address, registry.nodes) for registry in answered)
+                # Every node names all its topics, so that these are many.
+                pairs = [(registry.address, registry.nodes) for registry in answered]
+                nodes = await asyncio.to_thread(merge.merge_nodes, pairs)
                 registered = {topic for registry in answered for topic in registry.topics}
             elif self._known:
                 # The nsqlookupds are away, not the nodes: those known go on being watched.
@@ -233,15 +275,20 @@ class Sampler:
         answer = await self._nodes.ask(name, lambda: self._ask_now(node))
         if isinstance(answer, Problem):
             return NodeNow(node=node, problem=answer, silent_since=self._nodes.silences[name].since)
-        now, self._counters[name] = folding.add(node, answer.reading, self._counters.get(name), answer.at)
+        async with self._turn:
+            await asyncio.sleep(0)
+            now, self._counters[name] = folding.add(node, answer.reading, self._counters.get(name), answer.at)
         return now
 
     async def _ask_now(self, node: Node) -> _Read | Problem:
         answer = await self.cluster.raw_stats(node.http_address, include_clients="false")
         if isinstance(answer, Problem):
             return answer
+        at = time.monotonic()
         try:
-            return _Read(read(answer), time.monotonic())
+            async with self._turn:
+                await asyncio.sleep(0)
+                return _Read(read(answer), at)
         except BadAnswer as e:
             return Problem(NSQD, node.http_address, f"its answer to /stats makes no sense: {e}")
 

@@ -68,7 +68,7 @@ async def with_a_past(sampler: Sampler) -> None:
     """Gives a sampler, which has just begun, an hour that never was."""
     await asyncio.sleep(WARM_S)
     snapshot = await sampler.latest(fresh=True)
-    past = Past(*sampler._past.grains, most=sampler._past.most)
+    past = Past(*sampler._past.grains, memory=1 << 27)
     figures = dict(_figures(snapshot))
     fill(past, figures, snapshot.at)
     past.add(snapshot.at, figures, STEP_S)

@@ -6,12 +6,14 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from nsqadmin.cluster.cluster import Cluster
 from nsqadmin.history.sampler import Sampler
 from nsqadmin.history.series import CLUSTER, Key, Metric
+from nsqcore.durations import Duration
 from nsqcore.http_client import JsonClient
 from tests.nsqadmin.world import World
 from tests.support.fake_cluster import FakeLookupd, FakeNsqd, channel, topic
@@ -216,3 +218,16 @@ async def test_nothing_is_left_when_it_stops_while_daemons_hang(world: World, wa
     await sampler.stop()
     await sampler.stop()
     assert not [task for task in asyncio.all_tasks() & before if "Questions" in repr(task)]
+
+
+async def test_the_past_is_there_again_after_a_restart_of_nsqadmin(world: World, tmp_path: Path) -> None:
+    lookupd = await world.lookupd(await world.nsqd(topic("t", depth=5)))
+    admin = await world.admin(lookupd, data_path=str(tmp_path), sample_interval=Duration.parse("1s"))
+    await admin.until("/topics", "t")
+    await world.admins[0].stop()
+    before = time.time()
+    await world.admin(lookupd, data_path=str(tmp_path), sample_interval=Duration.parse("1s"))
+    sampler = world.admins[1]._sampler
+    assert sampler is not None
+    await sampler.latest()
+    assert sampler._past.series(Key("topic", "t"), Metric.DEPTH, before, 30, 30).values.count(5.0) >= 1
