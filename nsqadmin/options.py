@@ -58,7 +58,7 @@ class Options:
     history: Duration = option(
         Duration.parse("12h"),
         "how far back the charts go; the longer, the fewer of them there is room for",
-        limit=Limit("1m to 744h", lambda value: 60 <= value.seconds <= 31 * 86400),
+        limit=Limit("744h or less", lambda value: value.seconds <= 31 * 86400),
     )
     dev_static_dir: str = option(
         "", "folder to serve style sheets and scripts from, read anew each time; for working on nsqadmin"
