@@ -101,7 +101,7 @@ class Nodes:
             "version": "1.3.0",
         }
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.BaseRequest) -> web.Response:
         """What nsqds and the nsqlookupd are asked."""
         query = request.query
         if request.path == "/stats":
