@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import re
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -156,6 +157,8 @@ def _read(path: str, known: _Stamp | None) -> tuple[_Stamp, bytes] | None:
         stamp = status.st_ino, status.st_mtime_ns, status.st_size
         if stamp == known:
             return None
+        if status.st_mode & stat.S_IROTH:
+            log.warning("AUTH: everybody on this machine may read %s: chmod o-r", path)
         data = file.read(_LARGEST_FILE + 1)
     if len(data) > _LARGEST_FILE:
         raise BadFile(f"it has more than {_LARGEST_FILE} bytes")

@@ -15,7 +15,7 @@ from nsqadmin.changes.changes import Changes
 from nsqadmin.changes.notify import Origin
 from nsqadmin.cluster.model import Problem
 from nsqadmin.web.guard import Guard
-from nsqadmin.web.http_server import Body, Route, query_of
+from nsqadmin.web.http_server import Body, Route, query_of, read_body
 from nsqcore.errors import HttpError
 from nsqcore.names import valid_name
 
@@ -106,7 +106,7 @@ class HttpApi:
     async def create(self, request: web.Request) -> Body:
         """A topic, and a channel in it if the body names one."""
         self.guard.admit(request)
-        body = read_texts_of(await request.read(), "topic", "channel")
+        body = read_texts_of(await read_body(request), "topic", "channel")
         topic, channel = body["topic"], body["channel"]
         if not valid_name(topic):
             raise HttpError(400, "INVALID_TOPIC")
@@ -117,7 +117,7 @@ class HttpApi:
     async def act(self, request: web.Request) -> Body:
         """Pauses, unpauses or empties the topic or channel of the path, on one node if the body names it."""
         self.guard.admit(request)
-        body = read_texts_of(await request.read(), "action", "node")
+        body = read_texts_of(await read_body(request), "action", "node")
         verb = _VERBS.get(body["action"])
         if verb is None:
             raise HttpError(400, "INVALID_ACTION")
@@ -127,7 +127,7 @@ class HttpApi:
     async def delete(self, request: web.Request) -> Body:
         """Deletes the topic or channel of the path, on one node only if there is a body that names it."""
         self.guard.admit(request)
-        body = await request.read()
+        body = await read_body(request)
         try:
             node = read_texts_of(body, "node")["node"] if body else ""
         except HttpError:
@@ -140,7 +140,7 @@ class HttpApi:
         """Hides a node's topic from consumers, then deletes it there."""
         self.guard.admit(request)
         try:
-            topic = read_texts_of(await request.read(), "topic")["topic"]
+            topic = read_texts_of(await read_body(request), "topic")["topic"]
         except HttpError:
             raise HttpError(400, "INVALID_BODY") from None
         if not valid_name(topic):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -130,8 +131,13 @@ def _append(file: Path, data: bytes, largest: int) -> None:
                 end.seek(-1, 2)
                 torn = end.read(1) != b"\n"
     # A line that a crash has cut must not take the next one with it.
-    with file.open("ab") as out:
+    with open(file, "ab", opener=_private) as out:
         out.write(b"\n" + data if torn else data)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that others on this machine can't read: it names users and addresses."""
+    return os.open(path, flags, 0o600)
 
 
 def _read(files: Iterable[Path], most: int) -> tuple[list[Entry], int]:

@@ -7,6 +7,7 @@ trailing slash) and the envelope: every error of the API is ``{"message":"CODE"}
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import posixpath
 import socket
@@ -37,6 +38,9 @@ MAX_HEAD = 1 << 20
 """Bytes of a request line or of a header; Go takes as much of a whole head."""
 KEEP_ALIVE_S = 3600.0
 """How long an idle connection is kept: the originals keep it for ever, and clients rely on long."""
+
+BODY_S = 30.0
+"""Seconds that a body may take; a form or a line of JSON takes none."""
 
 Body = dict[str, object] | list[object] | str | bytes | None
 Handler = Callable[[web.Request], Awaitable["web.StreamResponse | Body"]]
@@ -92,6 +96,15 @@ def query_of(request: web.Request) -> dict[str, str]:
     As in Go, ``#`` is no special character here: ``/lookup?topic=t#ephemeral`` names an ephemeral topic.
     """
     return parse_query(request.raw_path.partition("?")[2])
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body; raises HttpError 408 ``BODY_TIMEOUT`` when it does not come within :data:`BODY_S`."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise HttpError(408, "BODY_TIMEOUT") from None
 
 
 Refuse = Callable[[web.Request, HttpError, bool], web.StreamResponse]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from nsqadmin.daemon import NsqAdmin
 from nsqadmin.options import Options
+from nsqadmin.web import http_server
 from nsqcore.durations import Duration
 from nsqcore.errors import StartError
 from tests.nsqadmin.page import Page
@@ -154,21 +157,23 @@ async def test_modules_import_only_modules_that_are_there(world: World) -> None:
     assert seen == {path.name for path in (ROOT / "nsqadmin" / "static").glob("*.js")}
 
 
-async def test_long_answers_are_compressed_for_those_who_say_gzip(world: World) -> None:
+async def test_long_answers_are_compressed_for_those_who_say_how(world: World) -> None:
     admin = await world.admin(await world.lookupd(await world.nsqd(*(topic(f"t{i}") for i in range(50)))))
-    for accepted, compressed in [
-        ("gzip", True),
-        ("deflate;q=1, gzip", True),
-        ("gzip;q=0", False),
-        ("", False),
-    ]:
+    undo: dict[str | None, Callable[[bytes], bytes]] = {
+        "gzip": gzip.decompress,
+        "deflate": zlib.decompress,
+        None: bytes,
+    }
+    for accepted, coding in [
+        ("gzip", "gzip"), ("deflate, gzip", "deflate"), ("br, gzip", "gzip"), ("gzip;q=0", None), ("", None),
+    ]:  # fmt: skip
         async with admin.http.get(
             admin.base + "/topics", headers={"Accept-Encoding": accepted}, auto_decompress=False
         ) as response:
             body = await response.read()
             assert response.headers["Vary"] == "Accept-Encoding"
-            assert (response.headers.get("Content-Encoding") == "gzip") == compressed
-            text = (gzip.decompress(body) if compressed else body).decode()
+            assert response.headers.get("Content-Encoding") == coding
+            text = undo[coding](body).decode()
         assert len(Page(text).table()) == 50
 
 
@@ -186,3 +191,19 @@ async def test_stopping_twice_is_fine(world: World) -> None:
     await admin.start()
     await admin.stop()
     await admin.stop()
+
+
+async def test_a_body_that_does_not_come_is_waited_for_only_so_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "BODY_S", 0.05)
+    admin = await world.admin(await world.lookupd())
+    host, _, port = admin.base.removeprefix("http://").rpartition(":")
+    for path in ("/actions/create", "/api/topics"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\ntopic".encode())
+        assert b" 408 " in await reader.readline()
+        if path.startswith("/api"):
+            assert b"BODY_TIMEOUT" in await reader.readuntil(b"}")
+        writer.close()
+        await writer.wait_closed()

@@ -20,4 +20,5 @@ def account(name: str, password: str = "right", role: Role = Role.ADMIN) -> Acco
 def write(path: Path, *accounts: Account) -> str:
     """Writes a file for ``--auth-file``; returns its path."""
     path.write_text("".join(f"{a.name}:{a.role.value}:{a.hash}\n" for a in accounts))
+    path.chmod(0o600)
     return str(path)

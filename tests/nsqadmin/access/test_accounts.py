@@ -116,3 +116,15 @@ async def test_the_file_is_read_again_when_it_changes_and_kept_as_it_was_while_i
             await accounts.stop()
     assert sum("is broken" in message for message in caplog.messages) == 1
     assert sum("can't read" in message for message in caplog.messages) == 1
+
+
+async def test_a_file_that_everybody_may_read_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "auth"
+    accounts = Accounts(write(file, account("ann")))
+    await accounts.refresh()
+    assert caplog.messages == []
+    file.chmod(0o644)
+    await Accounts(str(file)).refresh()
+    assert caplog.messages == [f"AUTH: everybody on this machine may read {file}: chmod o-r"]

@@ -39,6 +39,7 @@ async def test_a_file_keeps_everything_over_a_restart(tmp_path: Path) -> None:
     trail.add(_entry(2))
     await trail.stop()
     assert file.read_bytes().count(b"\n") == 2
+    assert file.stat().st_mode & 0o077 == 0
     assert await _kept(file) == [_entry(2), full]
     assert await _kept(file, 1) == [_entry(2)]
 
