@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from nsqadmin.api.bodies import read_texts_of
+from nsqadmin.api.counter import counted
 from nsqadmin.api.shapes import channel_json, node_json, topic_json
 from nsqadmin.changes.actions import Change, Verb
 from nsqadmin.changes.changes import Changes
@@ -17,6 +18,7 @@ from nsqadmin.cluster.model import Problem
 from nsqadmin.web.guard import Guard
 from nsqadmin.web.http_server import Body, Route, query_of, read_body
 from nsqcore.errors import HttpError
+from nsqcore.golang import go_json
 from nsqcore.names import valid_name
 
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
@@ -89,19 +91,8 @@ class HttpApi:
 
     async def counter(self, request: web.Request) -> Body:
         """The message count of every channel on every node."""
-        found = await self.cluster.overview()
-        stats = {
-            f"{channel.topic_name}:{channel.channel_name}:{channel.node}": {
-                "node": channel.node,
-                "topic_name": channel.topic_name,
-                "channel_name": channel.channel_name,
-                "message_count": channel.message_count,
-            }
-            for topic in found.value.topics
-            for total in topic.channels
-            for channel in total.nodes
-        }
-        return {"stats": stats, "message": warning(found.problems)}
+        stats = await counted(self.cluster)
+        return b'{"stats":%b,"message":%b}' % (stats.value, go_json(warning(stats.problems)))
 
     async def create(self, request: web.Request) -> Body:
         """A topic, and a channel in it if the body names one."""

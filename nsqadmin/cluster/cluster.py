@@ -144,11 +144,29 @@ class Cluster:
             found = await self._ask_lookupds("/nodes", answers.read_producers)
             return Found(merge.merge_nodes(found.value), found.problems)
         nodes = await self._ask_nsqds()
-        stats = await self.stats(nodes.value, _LEAN)
-        for node in nodes.value:
-            if node.name in stats.value:
-                node.topics = [NodeTopic(topic.topic_name) for topic in stats.value[node.name].topics]
-        return Found(merge.mark_out_of_date(nodes.value), nodes.problems + stats.problems)
+        held = await asyncio.gather(*(self.part(node, answers.read_held) for node in nodes.value))
+        for node, names in zip(nodes.value, held, strict=True):
+            if not isinstance(names, Problem):
+                node.topics = [NodeTopic(name) for name in names]
+        problems = [answer for answer in held if isinstance(answer, Problem)]
+        if len(problems) == len(held):
+            raise Unreachable(NSQD, problems)
+        return Found(merge.mark_out_of_date(nodes.value), nodes.problems + problems)
+
+    async def part(
+        self, node: Node, read: Callable[[bytes], T], query: Mapping[str, str] = _LEAN
+    ) -> T | Problem:
+        """What ``read`` makes of the JSON of a node's ``/stats``; it may raise BadAnswer."""
+        silent = self.silent.get((NSQD, node.http_address))
+        if silent is not None:
+            return silent
+        answer = await self.raw_stats(node.http_address, **query)
+        if isinstance(answer, Problem):
+            return answer
+        try:
+            return read(answer)
+        except answers.BadAnswer as e:
+            return Problem(NSQD, node.http_address, f"its answer to /stats makes no sense: {e}")
 
     async def registration(self, topic: str) -> Found[Registration]:
         """Where a topic is; raises Unreachable, and Unknown when no nsqlookupd that answers knows it.

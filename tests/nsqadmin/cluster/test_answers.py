@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsqadmin.cluster import answers
 from nsqadmin.cluster.answers import BadAnswer
@@ -10,6 +15,33 @@ from nsqadmin.cluster.model import Node, NodeTopic
 from tests.support.fake_cluster import channel, client, latency, topic
 
 NODE = Node(broadcast_address="b", hostname="h", tcp_port=4150, http_port=4151, version="1.3.0")
+
+
+KEYS = st.sampled_from(
+    [
+        "topics",
+        "channels",
+        "clients",
+        "producers",
+        "tombstones",
+        "broadcast_address",
+        "http_port",
+        "depth",
+        "topic_name",
+        "paused",
+        "memory",
+        "e2e_processing_latency",
+        "percentiles",
+        "quantile",
+        "value",
+        "count",
+    ]
+)
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
+    max_leaves=30,
+)
 
 
 def _stats(*topics: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -103,6 +135,28 @@ def test_an_address_that_would_change_the_url_is_no_host(host: object) -> None:
 def test_an_ipv6_host_is_put_in_brackets_where_it_is_asked() -> None:
     [node] = answers.read_producers({"producers": [{"broadcast_address": "::1", "http_port": 4151}]})
     assert (node.name, node.http_address) == ("::1:4151", "[::1]:4151")
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>", b"[]", b'{"topics":3}', b"[" * 100_000, b'"\xff"'])
+def test_names_are_read_of_stats_alone(answer: bytes) -> None:
+    assert answers.read_held(json.dumps(_stats(topic("a", channel("c")), topic("b"))).encode()) == ["a", "b"]
+    assert answers.read_held(b'{"topics":null}') == []
+    with pytest.raises(BadAnswer):
+        answers.read_held(answer)
+
+
+@given(JSON)
+def test_any_json_is_an_answer_or_a_bad_one(answer: object) -> None:
+    readers: list[Callable[[object], object]] = [
+        answers.read_topic_names,
+        answers.read_channel_names,
+        answers.read_producers,
+        lambda value: answers.read_info(value, "n:1"),
+        lambda value: answers.read_stats(value, NODE),
+    ]
+    for read in readers:
+        with suppress(BadAnswer):
+            repr(read(answer)).encode()
 
 
 def test_half_of_a_surrogate_pair_becomes_something_that_can_be_sent() -> None:
