@@ -1,0 +1,106 @@
+"""nsqadmin in front of a cluster that is ill: a nsqlookupd is down, a nsqd hangs, another one talks nonsense."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from nsqcore.durations import Duration
+from tests.nsqadmin.world import Visitor, World
+from tests.support.fake_cluster import FakeLookupd, FakeNsqd, channel, client, topic
+
+TIMEOUT_S = 2.0
+SLACK_S = 1.5
+"""For a machine that does other things besides."""
+PAGES = (
+    "/",
+    "/topics",
+    "/topics/t",
+    "/topics/t/c",
+    "/nodes",
+    "/nodes/{well}",
+    "/nodes/{hanging}",
+    "/nodes/{lying}",
+    "/lookup",
+    "/counter",
+    "/publish",
+    "/audit",
+    "/actions/delete?topic=t",
+    "/actions/empty?topic=t&channel=c",
+    "/api/topics",
+    "/api/topics/t",
+    "/api/topics/t/c",
+    "/api/nodes",
+    "/api/counter",
+)
+SILENT_ABOUT_IT = ("/audit", "/publish")
+"""Pages that show nothing of the daemons, and so miss nothing of them."""
+
+
+@dataclass
+class Ill:
+    """The cluster."""
+
+    admin: Visitor
+    down: FakeLookupd
+    hanging: FakeNsqd
+    lying: FakeNsqd
+    well: FakeNsqd
+
+    def path(self, pattern: str) -> str:
+        return pattern.format(well=self.well.name, hanging=self.hanging.name, lying=self.lying.name)
+
+
+@pytest.fixture
+async def ill(world: World) -> Ill:
+    busy = topic("t", channel("c", depth=7, clients=[client("w")]), depth=5)
+    well, hanging, lying = [await world.nsqd(busy) for _ in range(3)]
+    up, down = [await world.lookupd(well, hanging, lying) for _ in range(2)]
+    timeout = Duration.parse(f"{TIMEOUT_S:g}s")
+    admin = await world.admin(up, down, http_client_request_timeout=timeout)
+    await down.stop()
+    hanging.hanging = True
+    lying.lies = {"/stats": b"<html>it works!</html>", "/info": b"<html>it works!</html>"}
+    return Ill(admin, down, hanging, lying, well)
+
+
+@pytest.mark.parametrize("pattern", PAGES)
+async def test_a_page_answers_within_the_time_out_and_says_what_is_missing(ill: Ill, pattern: str) -> None:
+    began = time.monotonic()
+    answer = await ill.admin.get(ill.path(pattern))
+    took = time.monotonic() - began
+    assert took < TIMEOUT_S + SLACK_S
+    if "{" in pattern and "well" not in pattern:
+        assert answer.status in (200, 502)
+    else:
+        assert answer.status == 200, answer.text
+    if pattern not in SILENT_ABOUT_IT:
+        missing = {
+            "/api/topics": (ill.down,),
+            "/lookup": (ill.down,),
+            "/api/nodes": (ill.down,),
+            "/nodes/{well}": (ill.down,),
+            "/nodes/{hanging}": (ill.hanging,),
+            "/nodes/{lying}": (ill.lying,),
+        }.get(pattern, (ill.down, ill.hanging, ill.lying))
+        for daemon in missing:
+            assert daemon.address in answer.text, daemon
+
+
+async def test_a_daemon_that_hangs_delays_pages_once(ill: Ill) -> None:
+    await ill.admin.until("/nodes", "timed out")
+    for pattern in PAGES:
+        if "hanging" in pattern:
+            continue
+        began = time.monotonic()
+        await ill.admin.get(ill.path(pattern))
+        assert time.monotonic() - began < TIMEOUT_S * 0.75, pattern
+
+
+async def test_a_daemon_that_answers_again_is_asked_again(ill: Ill) -> None:
+    await ill.admin.until("/nodes", "timed out")
+    ill.hanging.hanging = False
+    found = await ill.admin.until("/topics/t", "10 in memory")
+    assert ill.hanging.address not in found.page.words.partition("Channels")[0]
