@@ -95,6 +95,18 @@ async def test_other_paths_are_not_found(base: str, http: aiohttp.ClientSession,
         assert await response.json() == {"message": "NOT_FOUND"}
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["//evil.example/../topics/A", "///topics/A", "//./topics/A", "/../../topics/A/", "//topics//A//c"],
+)
+async def test_a_redirect_never_leads_to_another_host(
+    base: str, http: aiohttp.ClientSession, path: str
+) -> None:
+    async with http.get(URL(base + path, encoded=True), allow_redirects=False) as response:
+        assert response.status in (301, 404)
+        assert not response.headers.get("Location", "/topics").startswith(("//", "http"))
+
+
 async def test_a_wrong_method_is_told_the_right_ones(base: str, http: aiohttp.ClientSession) -> None:
     async with http.post(base + "/topics/a") as response:
         assert response.status == 405
