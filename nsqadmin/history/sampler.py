@@ -32,7 +32,7 @@ _AT_ONCE = 16
 """Answers of nodes that may be on their way at a time: each may be megabytes."""
 _GONE_S = 600.0
 """How long a node that nobody names any more is still shown."""
-_SHARE = 0.15
+_SHARE = 0.12
 """Of one core, that sampling may take; beyond it samples come less often."""
 _FINE_S = 1200.0
 _COARSE_STEP_S = 60.0
@@ -147,7 +147,7 @@ class Sampler:
             began = time.monotonic()
             self._hurry.clear()
             self._begun += 1
-            busy = time.thread_time()
+            busy = time.process_time()
             try:
                 self._snapshot = await self._sample()
                 self._failure = None
@@ -161,7 +161,7 @@ class Sampler:
                 for problem in questions.waited_for()
             }
             self._ended = self._begun
-            self._pace(time.thread_time() - busy)
+            self._pace(time.process_time() - busy)
             self._changed.set()
             self._changed.clear()
             try:
