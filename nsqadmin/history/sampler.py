@@ -178,6 +178,8 @@ class Sampler:
 
     def _rest(self, took_s: float) -> float:
         """Seconds until the next sample. They keep to the middle of the points that they fill."""
+        if self.interval > self._asked_interval:
+            return max(0.0, self.interval - took_s)
         to_middle = self.interval - (time.time() - self.interval / 2) % self.interval
         return to_middle if took_s < self.interval else 0.0
 
