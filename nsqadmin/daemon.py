@@ -119,6 +119,7 @@ class NsqAdmin:
         await audit.start()
         guard.tell = _telling(audit)
         changes = Changes(cluster, audit, notifier)
+        changes.changed = sampler.renew
         html = Html(options.base_path, guard)
         self._graphite = graphite = _graphite(options, checked, html.root)
         html.on_every_page["graphs"] = graphite.visit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nsqadmin.changes import actions, publishing
 from nsqadmin.changes.actions import Change, Outcome
 from nsqadmin.changes.audit import Audit
@@ -12,6 +14,10 @@ from nsqadmin.cluster.cluster import Cluster
 from nsqcore.errors import HttpError
 
 
+def _nothing() -> None:
+    pass
+
+
 class Changes:
     """The one way to change a cluster; who may is decided before."""
 
@@ -19,6 +25,8 @@ class Changes:
         self.cluster = cluster
         self.audit = audit
         self.notifier = notifier
+        self.changed: Callable[[], None] = _nothing
+        """Called after each change, and after each that failed: part of it may have been made."""
 
     async def make(self, change: Change, origin: Origin) -> Outcome:
         """What became of it on each daemon; raises Unknown or Unreachable when there was nothing to make it on."""
@@ -27,6 +35,8 @@ class Changes:
         except HttpError as e:
             self.audit.change(change, origin, "not done", e.code)
             raise
+        finally:
+            self.changed()
         self.audit.changed(outcome, origin)
         self.notifier.tell(outcome, origin)
         return outcome

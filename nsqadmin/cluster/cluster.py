@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from nsqadmin.cluster import answers, merge
@@ -70,16 +70,6 @@ class Registry:
     nodes: list[Node] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
     problem: Problem | None = None
-
-
-@dataclass(slots=True)
-class Overview:
-    """The whole cluster without its clients."""
-
-    nodes: list[Node]
-    stats: dict[str, NodeStats]
-    """By the node's name; nodes that failed are absent."""
-    topics: list[Topic]
 
 
 class Cluster:
@@ -240,37 +230,6 @@ class Cluster:
         stats = await self.stats([node])
         return Found((node, stats.value[name]), nodes.problems)
 
-    async def overview(self, *, at_least_one: bool = True) -> Found[Overview]:
-        """Nodes, topics and their totals; a node that fails is in ``nodes`` but not in ``stats``.
-
-        Raises Unreachable when there is no list of nodes, and when there is but none of them answers,
-        unless told that this may be.
-        """
-        if self.by_lookupd:
-            names, nodes = await asyncio.gather(self.topic_names(), self.nodes())
-            problems = _once(names.problems + nodes.problems)
-            stats = await self.stats(nodes.value, _NO_CLIENTS, at_least_one=at_least_one)
-            known: Iterable[str] = names.value
-        else:
-            nodes = await self._ask_nsqds(at_least_one=at_least_one)
-            problems = nodes.problems
-            stats = await self.stats(nodes.value, _NO_CLIENTS, at_least_one=at_least_one)
-            nodes.value = merge.mark_out_of_date(
-                [replace(node, topics=_topics_of(stats.value.get(node.name))) for node in nodes.value]
-            )
-            known = {topic.name for node in nodes.value for topic in node.topics}
-        hidden = {
-            (node.name, topic.name) for node in nodes.value for topic in node.topics if topic.tombstoned
-        }
-        parts = (
-            topic
-            for answer in stats.value.values()
-            for topic in answer.topics
-            if (topic.node, topic.topic_name) not in hidden
-        )
-        topics = merge.merge_topics(known, parts)
-        return Found(Overview(nodes.value, stats.value, topics), problems + stats.problems)
-
     async def idle_topics(self) -> Found[dict[str, list[str]]]:
         """Topics that no node produces, with the channels that the nsqlookupds know; raises Unreachable."""
         if not self.by_lookupd:
@@ -399,10 +358,6 @@ def _stats_reader(node: Node) -> Callable[[object], NodeStats]:
 
 def _parts(stats: dict[str, NodeStats], topic: str) -> list[Topic]:
     return [part for answer in stats.values() for part in answer.topics if part.topic_name == topic]
-
-
-def _topics_of(stats: NodeStats | None) -> list[NodeTopic]:
-    return [NodeTopic(topic.topic_name) for topic in stats.topics] if stats else []
 
 
 def _once(problems: Iterable[Problem]) -> list[Problem]:

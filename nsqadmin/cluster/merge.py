@@ -152,15 +152,6 @@ def merge_latency(parts: Sequence[Latency]) -> Latency:
     return Latency(sum(part.count for part in parts), merged)
 
 
-def merge_topics(names: Iterable[str], parts: Iterable[Topic]) -> list[Topic]:
-    """The totals of all topics in ``names``, sorted; one that no node holds is there with nothing in it."""
-    by_name: dict[str, list[Topic]] = {name: [] for name in names}
-    for part in parts:
-        if part.topic_name in by_name:
-            by_name[part.topic_name].append(part)
-    return [merge_topic(name, by_name[name]) for name in sorted(by_name)]
-
-
 def _by_host(node: Node) -> tuple[str, str, int]:
     return node.hostname, node.broadcast_address, node.tcp_port
 

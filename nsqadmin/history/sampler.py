@@ -34,6 +34,8 @@ _GONE_S = 600.0
 """How long a node that nobody names any more is still shown."""
 _SHARE = 0.12
 """Of one core, that sampling may take; beyond it samples come less often."""
+_MOMENT_S = 1.0
+"""How long a page waits for a sample that shows a change."""
 _FINE_S = 1200.0
 _COARSE_STEP_S = 60.0
 _MEMORY = 160 << 20
@@ -76,6 +78,8 @@ class Sampler:
         self._failure: Unreachable | None = None
         self._begun = self._ended = 0
         """Samples begun and ended, good or not."""
+        self._wanted = 0
+        """The sample that a change has called for."""
         self._changed = asyncio.Event()
         self._hurry = asyncio.Event()
         self._counters: dict[str, Counters] = {}
@@ -93,13 +97,20 @@ class Sampler:
 
     # ---- what pages ask --------------------------------------------------------------------------
 
-    async def latest(self, *, fresh: bool = False) -> Snapshot:
+    def renew(self) -> None:
+        """Takes a sample at once, for something has been changed; :meth:`latest` waits a moment for it."""
+        self._wanted = self._begun + 1
+        self._hurry.set()
+
+    async def latest(self) -> Snapshot:
         """The newest sample; see :class:`nsqadmin.history.series.History`."""
-        if fresh:
-            number = self._begun + 1
-            self._hurry.set()
-            while self._ended < number:
-                await self._wait()
+        if self._ended < self._wanted:
+            try:
+                async with asyncio.timeout(_MOMENT_S):
+                    while self._ended < self._wanted:
+                        await self._wait()
+            except TimeoutError:
+                pass  # a large cluster, or one that hangs: older figures are better than none
         while self._snapshot is None:
             if self._failure is not None:
                 raise self._failure
@@ -165,7 +176,9 @@ class Sampler:
             self._changed.set()
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._hurry.wait(), self._rest(time.monotonic() - began))
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
+                async with asyncio.timeout(self._rest(time.monotonic() - began)):
+                    await self._hurry.wait()
             except TimeoutError:
                 pass
 

@@ -62,8 +62,8 @@ class History(Protocol):
         """Seconds between samples, as they are taken now; more than was asked for where that would cost too much."""
         ...
 
-    async def latest(self, *, fresh: bool = False) -> Snapshot:
-        """The newest sample; waits for the first one. ``fresh`` waits for one that was begun after the call.
+    async def latest(self) -> Snapshot:
+        """The newest sample; waits for the first one, and for a moment for one that a change has called for.
 
         Waits no longer than a daemon's time-out; raises Unreachable when there is no list of nodes to be had
         and never was one.

@@ -29,8 +29,6 @@ from nsqcore.query import parse_query
 log = logging.getLogger(__name__)
 
 API_HEADERS = {"X-Nsq-Content-Type": "nsq; version=1.0"}
-JSON_TYPE = "application/json; charset=utf-8"
-TEXT_TYPE = "text/plain; charset=utf-8"
 _TOO_LONG_TO_COMPRESS = 1 << 16
 """Bytes of an answer that are not compressed in the event loop but in a thread."""
 _protocol_log = logging.getLogger(f"{__name__}.protocol")

@@ -67,7 +67,8 @@ def fill(past: Past, figures: Mapping[Key, Mapping[Metric, float | None]], end: 
 async def with_a_past(sampler: Sampler) -> None:
     """Gives a sampler, which has just begun, an hour that never was."""
     await asyncio.sleep(WARM_S)
-    snapshot = await sampler.latest(fresh=True)
+    sampler.renew()
+    snapshot = await sampler.latest()
     past = Past(*sampler._past.grains, memory=1 << 27)
     figures = dict(_figures(snapshot))
     fill(past, figures, snapshot.at)

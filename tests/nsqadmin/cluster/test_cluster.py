@@ -148,26 +148,8 @@ async def test_pages_that_show_no_clients_do_not_ask_for_them(world: World, clie
     nsqd = await world.nsqd(topic("t", channel("c")))
     cluster = _by_lookupd(client_, await world.lookupd(nsqd))
     await cluster.topic("t")
-    await cluster.overview()
+    await cluster.nodes()
     assert all("include_clients=false" in question for question in nsqd.questions)
-
-
-async def test_the_overview_leaves_tombstoned_topics_out(world: World, client_: JsonClient) -> None:
-    one, two = await world.nsqd(topic("t", depth=1)), await world.nsqd(topic("t", depth=2))
-    lookupd = await world.lookupd(one, two)
-    lookupd.tombstones.add(("t", two.name))
-    [total] = (await _by_lookupd(client_, lookupd).overview()).value.topics
-    assert (total.depth, [part.node for part in total.nodes]) == (1, [one.name])
-
-
-async def test_the_overview_shows_nodes_that_do_not_answer(world: World, client_: JsonClient) -> None:
-    live, dead = await world.nsqd(topic("t")), await world.nsqd(topic("u"))
-    lookupd = await world.lookupd(live, dead)
-    await dead.stop()
-    found = await _by_lookupd(client_, lookupd).overview()
-    assert {node.name for node in found.value.nodes} == {live.name, dead.name}
-    assert set(found.value.stats) == {live.name}
-    assert [t.topic_name for t in found.value.topics] == ["t", "u"]
 
 
 async def test_a_node_is_found_by_the_address_it_broadcasts(world: World, client_: JsonClient) -> None:

@@ -13,7 +13,6 @@ from nsqadmin.cluster.merge import (
     merge_nodes,
     merge_producers,
     merge_topic,
-    merge_topics,
     version_key,
 )
 from nsqadmin.cluster.model import ALL_NODES, Channel, Deliveries, Latency, Node, NodeTopic, Percentile, Topic
@@ -103,16 +102,6 @@ def test_latency_of_nothing_is_no_division_by_zero() -> None:
     nothing = Latency(0, [Percentile(0.99, 0.0, 0.0, 0.0)])
     assert merge_latency([nothing, nothing]).percentiles == [Percentile(0.99, 0.0, 0.0, 0.0)]
     assert merge_latency([Latency(2), Latency(3)]) == Latency(5)
-
-
-def test_topics_that_no_node_holds_are_listed_with_nothing_in_them() -> None:
-    totals = merge_topics(
-        ["t", "ghost"], [_topic("n1", depth=1), replace(_topic("n1"), topic_name="unlisted")]
-    )
-    assert [(total.topic_name, total.depth, len(total.nodes)) for total in totals] == [
-        ("ghost", 0, 0),
-        ("t", 1, 1),
-    ]
 
 
 def test_a_producer_named_by_two_nsqlookupds_is_one() -> None:

@@ -13,6 +13,7 @@ import pytest
 from nsqadmin.cluster.cluster import Cluster
 from nsqadmin.history.sampler import Sampler
 from nsqadmin.history.series import CLUSTER, Key, Metric
+from nsqadmin.history.snapshot import Snapshot
 from nsqcore.durations import Duration
 from nsqcore.http_client import JsonClient
 from tests.nsqadmin.world import World
@@ -25,6 +26,15 @@ PATIENCE_S = 20.0
 async def client() -> AsyncIterator[JsonClient]:
     async with JsonClient(request_timeout=1.0) as client:
         yield client
+
+
+async def fresh(sampler: Sampler) -> Snapshot:
+    """A sample that was begun after the call."""
+    sampler.renew()
+    async with asyncio.timeout(PATIENCE_S):
+        while sampler._ended < sampler._wanted:
+            await sampler._wait()
+    return await sampler.latest()
 
 
 class Watching:
@@ -80,7 +90,7 @@ async def test_rates_are_known_from_the_second_sample_and_are_never_negative(
     second = await sampler.next(first.number)
     assert second.topics["t"].rates.published == 0
     nsqd.topics[0] = topic("t", channel("c", message_count=150, depth=20), message_count=150)
-    third = await sampler.latest(fresh=True)
+    third = await fresh(sampler)
     rates = third.topics["t"].channels[0].rates
     assert rates.published is not None
     assert rates.finished is not None
@@ -88,7 +98,7 @@ async def test_rates_are_known_from_the_second_sample_and_are_never_negative(
     assert rates.finished == pytest.approx(rates.published * 0.6)
     nsqd.topics[0] = topic("t", channel("c", message_count=3), message_count=3)
     nsqd.start_time += 100
-    again = await sampler.latest(fresh=True)
+    again = await fresh(sampler)
     assert again.topics["t"].rates.published is None
     known = [value for value in sampler.series(Key("topic", "t"), Metric.PUBLISHED, 60).values if value]
     assert known
@@ -105,17 +115,17 @@ async def test_a_node_that_hangs_delays_one_sample_and_is_told_until_it_answers(
     sampler = watch(await world.lookupd(good, bad))
     await sampler.latest()
     bad.hanging = True
-    found = await sampler.latest(fresh=True)
+    found = await fresh(sampler)
     silent = next(node for node in found.nodes if node.node.name == bad.name)
     assert found.topics["t"].depth == 1
     assert silent.problem is not None
     assert silent.problem.reason == "timed out"
     assert silent.silent_since <= found.at
     async with asyncio.timeout(PATIENCE_S):
-        later = await sampler.latest(fresh=True)
+        later = await fresh(sampler)
         assert later.took_s < 0.9
         bad.hanging = False
-        while any(node.problem for node in (await sampler.latest(fresh=True)).nodes):
+        while any(node.problem for node in (await fresh(sampler)).nodes):
             pass
 
 
@@ -127,7 +137,7 @@ async def test_a_nsqlookupd_that_hangs_or_dies_leaves_the_figures_of_the_nodes(
     sampler = watch(lookupd)
     await sampler.latest()
     await lookupd.stop()
-    found = await sampler.latest(fresh=True)
+    found = await fresh(sampler)
     assert found.topics["t"].depth == 1
     assert found.lookupds[0].problem is not None
     assert [problem.daemon for problem in found.problems] == ["nsqlookupd"]
@@ -139,7 +149,7 @@ async def test_a_node_that_nobody_names_any_more_is_shown_as_gone(world: World, 
     sampler = watch(lookupd)
     await sampler.latest()
     lookupd.nodes.remove(goes)
-    found = await sampler.latest(fresh=True)
+    found = await fresh(sampler)
     assert [(node.node.name, node.gone) for node in found.nodes] == [(stays.name, False), (goes.name, True)]
 
 
@@ -159,7 +169,7 @@ async def test_who_hung_at_the_last_sample_is_not_waited_for_by_pages_but_change
     sampler = watch(await world.lookupd(good, bad))
     await sampler.latest()
     bad.hanging = True
-    await sampler.latest(fresh=True)
+    await fresh(sampler)
     began = time.monotonic()
     found = await sampler.cluster.topic("t")
     assert time.monotonic() - began < 0.5
@@ -170,7 +180,7 @@ async def test_who_hung_at_the_last_sample_is_not_waited_for_by_pages_but_change
     bad.hanging = False
     async with asyncio.timeout(PATIENCE_S):
         while (await sampler.cluster.topic("t")).value.depth != 11:
-            await sampler.latest(fresh=True)
+            await fresh(sampler)
 
 
 @pytest.mark.parametrize("hangs", ["nsqd", "nsqlookupd"])
@@ -197,14 +207,14 @@ async def test_a_nsqd_that_was_named_and_hangs_delays_the_others_once(world: Wor
     bad.hanging = True
     sampler = watch(good, bad)
     assert (await sampler.latest()).took_s > 0.9
-    found = await sampler.latest(fresh=True)
+    found = await fresh(sampler)
     assert found.took_s < 0.9
     assert found.total.depth == 1
     assert [problem.address for problem in found.problems] == [bad.address]
     bad.hanging = False
     async with asyncio.timeout(PATIENCE_S):
         while len(found.nodes) < 2:
-            found = await sampler.latest(fresh=True)
+            found = await fresh(sampler)
 
 
 async def test_nothing_is_left_when_it_stops_while_daemons_hang(world: World, watch: Watching) -> None:
@@ -213,7 +223,7 @@ async def test_nothing_is_left_when_it_stops_while_daemons_hang(world: World, wa
     sampler = watch(*lookupds)
     await sampler.latest()
     bad.hanging = lookupds[0].hanging = True
-    await sampler.latest(fresh=True)
+    await fresh(sampler)
     before = asyncio.all_tasks()
     await sampler.stop()
     await sampler.stop()

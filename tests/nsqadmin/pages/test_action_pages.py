@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from nsqcore.durations import Duration
 from nsqcore.errors import HttpError
 from tests.nsqadmin.world import World
 from tests.support.fake_cluster import channel, client, topic
@@ -245,3 +246,12 @@ async def test_reading_changes_nothing(world: World) -> None:
         await admin.get(f"/actions/{verb}?topic=t&channel=c&node={nsqd.name}&typed=t")
         await admin.ask("HEAD", f"/actions/{verb}?topic=t")
     assert (nsqd.calls, lookupd.calls) == ([], [])
+
+
+async def test_the_page_after_a_change_shows_it(world: World) -> None:
+    admin = await world.admin(
+        await world.lookupd(await world.nsqd(topic("t"))), sample_interval=Duration.parse("1h")
+    )
+    assert "made" not in (await admin.get("/topics")).page.links
+    await admin.confirm("/actions/create", topic="made")
+    assert "made" in (await admin.get("/topics")).page.links
