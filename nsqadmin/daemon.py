@@ -32,6 +32,7 @@ from nsqadmin.pages.counter import CounterPage
 from nsqadmin.pages.events import Events
 from nsqadmin.pages.login import LoginPages
 from nsqadmin.pages.lookup import LookupPage
+from nsqadmin.pages.map import MapPage
 from nsqadmin.pages.menu import menu
 from nsqadmin.pages.node import NodePage
 from nsqadmin.pages.nodes import NodesPage
@@ -133,6 +134,7 @@ class NsqAdmin:
             *NodePage(cluster, html, sampler).routes(),
             *LookupPage(cluster, html, sampler).routes(),
             *CounterPage(html, sampler).routes(),
+            *MapPage(cluster, html, sampler).routes(),
             *ActionPages(changes, html).routes(),
             *events.routes(),
             *ConfigApi(options, cluster, Nearby(checked.config_from), guard, audit).routes(),

@@ -86,6 +86,8 @@ class Folding:
             heap_bytes=reading.memory.heap_in_use_bytes if reading.memory else 0,
         )
         own = _Sum(now)
+        by_topic: dict[str, float | None] = dict.fromkeys(topic.topic_name for topic in reading.topics or ())
+        now.published = by_topic
         i = 0
         for topic in reading.topics or ():
             total = self._topics.get(topic.topic_name)
@@ -110,7 +112,7 @@ class Folding:
                     own.add_latency(latency)
             if changes is not None:
                 total.known = True
-                published = changes[i]
+                published = by_topic[topic.topic_name] = changes[i]
                 total.published += published
                 own.published += published
             i += _COUNTERS

@@ -104,6 +104,8 @@ class NodeNow(Figures):
     """Memory in use; 0 when it did not say."""
     topic_count: int = 0
     channel_count: int = 0
+    published: Mapping[str, float | None] = field(default_factory=dict)
+    """Of each topic that it holds, the messages per second into it; None while that is not known."""
     channel_depth: int = 0
     channel_backend_depth: int = 0
     problem: Problem | None = None

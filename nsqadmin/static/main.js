@@ -6,6 +6,7 @@ import { counter } from "./counter.js";
 import { dialogs } from "./dialog.js";
 import { keys } from "./keys.js";
 import { live } from "./live.js";
+import { maps } from "./map.js";
 import { themeSwitch } from "./theme.js";
 import { times } from "./times.js";
 
@@ -19,3 +20,4 @@ dialogs(refresh);
 copyButtons();
 charts();
 counter();
+maps();

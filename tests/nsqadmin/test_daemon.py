@@ -131,6 +131,10 @@ async def test_other_files_are_not_given_away(world: World, name: str) -> None:
     assert (answer.status, answer.text) == (404, "NOT_FOUND")
 
 
+async def test_there_are_no_fonts_of_ours(world: World) -> None:
+    assert (await (await world.admin(await world.lookupd())).get("/fonts/some.woff")).status == 404
+
+
 async def test_files_of_a_folder_are_read_anew_each_time(world: World, tmp_path: Path) -> None:
     admin = await world.admin(await world.lookupd(), dev_static_dir=str(tmp_path))
     assert (await admin.get("/static/main.js")).text == "NOT_FOUND"

@@ -25,6 +25,7 @@ PAGES = (
     "/nodes/{lying}",
     "/lookup",
     "/counter",
+    "/map",
     "/publish",
     "/audit",
     "/actions/delete?topic=t",

@@ -76,6 +76,6 @@ async def quiet_page(
         page.on("pageerror", lambda error: said.append(f"script: {error}"))
         page.on("requestfailed", failed)
         yield page
-        assert said == [], "the browser has something to say"
+        assert not said, f"the browser has something to say: {said}"
     finally:
         await own.close()

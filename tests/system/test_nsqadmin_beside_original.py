@@ -151,7 +151,10 @@ def test_a_question_is_answered_with_the_same_fields_in_the_same_order(scene: Sc
     assert shown[0] == shown[1]
 
 
-@pytest.mark.parametrize("path", ["/", "/topics", "/topics/t", "/topics/t/c", "/nodes", "/nodes/{node}"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/topics", "/topics/t", "/topics/t/c", "/nodes", "/nodes/{node}", "/lookup", "/counter"],
+)
 def test_a_page_is_where_the_originals_is(scene: Scene, path: str) -> None:
     node = f"127.0.0.1:{scene.nodes[0].http.rpartition(':')[2]}"
     theirs, ours = scene.ask("GET", path.replace("{node}", node))
