@@ -7,6 +7,8 @@ from aiohttp import web
 from nsqadmin.cluster.cluster import Cluster
 from nsqadmin.history.series import History, Key
 from nsqadmin.history.snapshot import NO_RATES, Rates
+from nsqadmin.pages.clients import COLUMNS, LONGEST, found_in
+from nsqadmin.pages.listing import Listing
 from nsqadmin.pages.pictures import PERIODS, Pictures, period_of, quantiles_of
 from nsqadmin.web import charts
 from nsqadmin.web.html import Html, span
@@ -33,7 +35,9 @@ class ChannelPage:
 
     async def page(self, request: web.Request) -> web.Response:
         """Figures of this moment from its nodes, with its clients; rates and charts from the samples."""
-        period = period_of(query_of(request).get("period", ""))
+        query = query_of(request)
+        period = period_of(query.get("period", ""))
+        listing = Listing.parse(query, COLUMNS)
         path = request.match_info
         found = await self.cluster.channel(path["topic"], path["channel"])
         channel = found.value
@@ -44,6 +48,7 @@ class ChannelPage:
             else iter(()),
             NO_RATES,
         )
+        clients = found_in(channel.clients, listing)
         key = Key("channel", channel.topic_name, channel.channel_name)
         pictures = Pictures(self.history, key, PERIODS[period])
         drawn = [pictures.messages(), pictures.waiting(), pictures.in_flight(), pictures.trouble()]
@@ -52,6 +57,10 @@ class ChannelPage:
             "channel.html",
             problems=found.problems,
             channel=channel,
+            listing=listing,
+            columns=COLUMNS,
+            clients=clients[:LONGEST],
+            found=len(clients),
             rates=rates,
             outlook=outlook(channel.depth, rates),
             charts=[picture for picture in (*drawn, pictures.latency()) if picture is not None],

@@ -131,7 +131,11 @@ async def test_a_channel_shows_nodes_with_their_total_and_clients(world: World) 
     *_, total = page.table(0)
     assert (total["Node"], total["Depth"], total["Deferred"], total["Clients"]) == ("Total", "7", "2", "1")
     [row] = page.table(1)
-    assert (row["Client"], row["User agent"], row["Node"]) == ("worker.example w7", "ua/1", nsqds[0].name)
+    assert (row["Client"], row["User agent"], row["Node"]) == (
+        "worker.example w7 10.1.0.9:51000",
+        "ua/1",
+        nsqds[0].name,
+    )
     assert (row["Attributes"], row["Ready"]) == ("TLS Snappy samples 5%", "9")
     assert row["Connected"].startswith("1 min")
     assert page.links["t"] == "/topics/t"
@@ -178,7 +182,7 @@ async def test_a_node_shows_what_it_holds_and_who_reads_it(world: World) -> None
     assert (first["Topic, channel"], first["Depth"]) == ("t", "1")
     assert (second["Topic, channel"], second["Depth"], second["Clients"]) == ("c", "2", "1")
     [reader] = page.table(1)
-    assert (reader["Client"], reader["Reads"]) == ("w", "t/c")
+    assert (reader["Client"], reader["Reads"]) == ("w 10.1.0.9:51000", "t/c")
     assert page.links["t/c"] == "/topics/t/c"
     for fact in ("h1", "48.0 MiB", f"HTTP {nsqd.port}", "eu", "1 of 1"):
         assert fact in page.words
