@@ -24,6 +24,7 @@ from nsqadmin.cluster.cluster import Cluster, Unknown, Unreachable
 from nsqadmin.graphite.client import Graphite
 from nsqadmin.graphite.targets import Naming
 from nsqadmin.history.sampler import Sampler
+from nsqadmin.history.series import History
 from nsqadmin.options import Options
 from nsqadmin.pages.action_pages import ActionPages
 from nsqadmin.pages.audit import AuditPage
@@ -38,6 +39,7 @@ from nsqadmin.pages.node import NodePage
 from nsqadmin.pages.nodes import NodesPage
 from nsqadmin.pages.overview import OverviewPage
 from nsqadmin.pages.publish import PublishPage
+from nsqadmin.pages.suggestions import suggestions
 from nsqadmin.pages.topic import TopicPage
 from nsqadmin.pages.topics import TopicsPage
 from nsqadmin.web.assets import Assets
@@ -146,7 +148,9 @@ class NsqAdmin:
             Route("GET", "/ping", _ping, quiet=True, plain=True, public=True),
         ]
         html.env.globals["menu"] = menu(routes)
-        self._runner = make_runner(_below(html.root, routes), refuse=_refuser(html), let_in=guard.let_in)
+        self._runner = make_runner(
+            _below(html.root, routes), refuse=_refuser(html, sampler), let_in=guard.let_in
+        )
         self._runner.app.middlewares.extend([_compress, _remembering(graphite)])
         self._runner.app.on_response_prepare.append(_protecting(policy(graphite.pictures_from)))
         await self._runner.setup()
@@ -214,7 +218,7 @@ def _below(root: str, routes: Iterable[Route]) -> list[Route]:
     return [route._replace(path=(root + route.path).rstrip("/") or "/") for route in routes]
 
 
-def _refuser(html: Html) -> Callable[[web.Request, HttpError, bool], web.StreamResponse]:
+def _refuser(html: Html, history: History) -> Callable[[web.Request, HttpError, bool], web.StreamResponse]:
     """Scripts get the JSON envelope, people a page that says what is wrong and where to go on."""
 
     def refuse(request: web.Request, error: HttpError, plain: bool) -> web.StreamResponse:
@@ -231,6 +235,7 @@ def _refuser(html: Html) -> Callable[[web.Request, HttpError, bool], web.StreamR
             error=error,
             problems=problems,
             path=request.match_info,
+            meant=suggestions(history.newest, request.match_info) if error.status == 404 else [],
         )
 
     return refuse

@@ -97,6 +97,11 @@ class Sampler:
 
     # ---- what pages ask --------------------------------------------------------------------------
 
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest sample if there is one, without waiting."""
+        return self._snapshot
+
     def renew(self) -> None:
         """Takes a sample at once, for something has been changed; :meth:`latest` waits a moment for it."""
         self._wanted = self._begun + 1

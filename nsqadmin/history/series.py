@@ -62,6 +62,11 @@ class History(Protocol):
         """Seconds between samples, as they are taken now; more than was asked for where that would cost too much."""
         ...
 
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest sample if there is one, without waiting."""
+        ...
+
     async def latest(self) -> Snapshot:
         """The newest sample; waits for the first one, and for a moment for one that a change has called for.
 

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from nsqadmin.cluster.cluster import Cluster
 from nsqadmin.history.series import History, Key, Metric
-from nsqadmin.history.snapshot import NO_RATES
+from nsqadmin.history.snapshot import NO_RATES, Snapshot
 from nsqadmin.pages.pictures import PERIODS, Pictures, period_of, quantiles_of
 from nsqadmin.web.html import Html
 from nsqadmin.web.http_server import Route, query_of
@@ -33,7 +33,8 @@ class TopicPage:
         found = await self.cluster.topic(request.match_info["topic"])
         topic = found.value
         name = topic.topic_name
-        now = (await self.history.latest()).topics.get(name)
+        snapshot = await self.history.latest()
+        now = snapshot.topics.get(name)
         pictures = Pictures(self.history, Key("topic", name), PERIODS[period])
         return self.html.page(
             request,
@@ -55,6 +56,16 @@ class TopicPage:
             quantiles=quantiles_of(topic.channels),
             topic_quantiles=quantiles_of(topic.nodes),
             paused_nodes=sum(part.paused for part in topic.nodes),
+            hidden_on=hidden_on(snapshot, name),
             by_lookupd=self.cluster.by_lookupd,
             example_node=topic.nodes[0].node if topic.nodes else "",
         )
+
+
+def hidden_on(snapshot: Snapshot, topic: str) -> list[str]:
+    """The nodes on which the topic is tombstoned: no nsqlookupd names them to its consumers for a while."""
+    return [
+        now.node.name
+        for now in snapshot.nodes
+        if any(one.name == topic and one.tombstoned for one in now.node.topics)
+    ]
