@@ -1,4 +1,4 @@
-// Exact values under the pointer, or at the arrow keys: a line across the plot and the values beside the legend.
+// Exact values under the pointer: a line across the plot and the values beside the legend.
 
 export function charts() {
   document.addEventListener("pointermove", ({ target, clientX }) => {

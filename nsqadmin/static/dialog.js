@@ -35,6 +35,12 @@ export function dialogs(refresh) {
   function closed(mine, opener) {
     return () => {
       mine.remove();
+      const back = mine.querySelector("[data-gone]");
+      // The page behind is about what was deleted: it would only say that it is not there.
+      if (back && `${location.pathname}/`.startsWith(`${back.dataset.gone}/`)) {
+        location.href = back.href;
+        return;
+      }
       if (dialog === mine) dialog = null;
       (opener.isConnected ? opener : document.getElementById("main")).focus();
       refresh();

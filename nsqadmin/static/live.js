@@ -81,7 +81,8 @@ export function live() {
   }
 
   function news() {
-    if (held || document.hidden) missed = true;
+    // Behind a dialog nothing moves; when it closes the page is asked for anyway.
+    if (held || document.hidden || document.querySelector("dialog[open]")) missed = true;
     else refresh();
   }
 
