@@ -47,17 +47,17 @@ class Kept:
 class _Ring:
     """One key's values at one grain, all metrics side by side."""
 
-    __slots__ = ("counts", "grain", "last", "values")
+    __slots__ = ("grain", "last", "seconds", "values")
 
     def __init__(self, grain: Grain) -> None:
         self.grain = grain
         self.values = array("f", (_NAN,)) * (grain.length * len(METRICS))
         self.last = -1
         """The newest slot; slots are counted from the epoch of the clock."""
-        self.counts = 0
-        """Samples in the newest slot."""
+        self.seconds = 0.0
+        """How long the samples in the newest slot have lasted."""
 
-    def add(self, slot: int, values: Values, reach: int) -> None:
+    def add(self, slot: int, values: Values, reach: int, seconds: float) -> None:
         length, width = self.grain.length, len(METRICS)
         if slot < self.last:
             self._rewind(slot)
@@ -65,14 +65,14 @@ class _Ring:
             # Samples that come less often than points stand for the points between them, too.
             if 0 <= self.last < slot - 1 <= self.last + reach:
                 for between in range(self.last + 1, slot):
-                    self.add(between, values, 0)
+                    self.add(between, values, 0, seconds)
             empty = array("f", (_NAN,)) * width
             for skipped in range(max(self.last + 1, slot - length + 1), slot + 1):
                 start = skipped % length * width
                 self.values[start : start + width] = empty
-            self.last, self.counts = slot, 0
+            self.last, self.seconds = slot, 0.0
         start = slot % length * width
-        self.counts += 1
+        self.seconds += seconds
         for metric, value in values.items():
             if value is None:
                 continue
@@ -81,7 +81,7 @@ class _Ring:
             if math.isnan(old):
                 self.values[place] = value
             elif metric in _MEANS:
-                self.values[place] = old + (value - old) / self.counts
+                self.values[place] = old + (value - old) * seconds / self.seconds
             else:
                 self.values[place] = max(old, value)
 
@@ -109,7 +109,7 @@ class _Ring:
             start, source = slot % length * width, (slot - kept.last + points - 1) * width
             self.values[start : start + width] = kept.values[source : source + width]
         if first <= last:
-            self.last, self.counts = last, 1
+            self.last, self.seconds = last, self.grain.step / 2
 
     def read(self, metric: Metric, first: int, end: int) -> list[float | None]:
         """The slots ``first`` to ``end``, both included."""
@@ -143,11 +143,14 @@ class Past:
         """Keys, no more."""
         self._rings: dict[Key, _Rings] = {}
 
-    def add(self, at: float, figures: Mapping[Key, Values], interval: float) -> int:
+    def add(
+        self, at: float, figures: Mapping[Key, Values], interval: float, seconds: float | None = None
+    ) -> int:
         """Keeps the figures of one sample; returns how many keys were left out for want of room.
 
-        ``interval`` is how many seconds lie between samples now: that much of the past they stand for. Where
-        there is no room for a key to which something happens, the one that has been idle longest gives way.
+        ``interval`` is how many seconds lie between samples now: that much of the past they stand for.
+        ``seconds`` is how long this one lasted, above 0, if not that: rates over a moment, as after a change,
+        weigh no more than a moment. Where there is no room for a key to which something happens, the one that has been idle longest gives way.
         """
         slots = [int(at / grain.step) for grain in self.grains]
         reaches = [int(interval / grain.step) + 1 for grain in self.grains]
@@ -170,7 +173,7 @@ class Past:
             if busy or depth != rings.depth:
                 rings.busy_at, rings.depth = at, depth
             for ring, slot, reach in zip(rings.all, slots, reaches, strict=True):
-                ring.add(slot, values, reach)
+                ring.add(slot, values, reach, seconds or interval)
         return left_out
 
     def _idle(self, at: float) -> list[Key]:

@@ -75,6 +75,7 @@ class Sampler:
         self._told_full = False
         self._snapshot: Snapshot | None = None
         self._sampled_at = 0.0
+        self._sampled_from = 0.0
         self._failure: Unreachable | None = None
         self._begun = self._ended = 0
         """Samples begun and ended, good or not."""
@@ -223,16 +224,17 @@ class Sampler:
             problems=_once(problems),
             number=(self._snapshot.number if self._snapshot else 0) + 1,
         )
-        self._sampled_at = at
-        await self._keep(snapshot, at)
+        seconds = began - self._sampled_from if self._snapshot else self.interval
+        self._sampled_at, self._sampled_from = at, began
+        await self._keep(snapshot, at, seconds)
         return snapshot
 
-    async def _keep(self, snapshot: Snapshot, at: float) -> None:
+    async def _keep(self, snapshot: Snapshot, at: float, seconds: float) -> None:
         """Puts the figures into the past, a few at a time: pages are served in between."""
         figures = iter(_figures(snapshot))
         left_out = 0
         while some := dict(islice(figures, _IN_ONE_GO)):
-            left_out += self._past.add(at, some, self.interval)
+            left_out += self._past.add(at, some, self.interval, seconds)
             await asyncio.sleep(0)
         if left_out and not self._told_full:
             log.warning(

@@ -27,6 +27,14 @@ def test_a_coarse_point_is_the_mean_of_rates_and_the_highest_depth() -> None:
     assert ring.series(T, Metric.DEPTH, NOW, 1800, 30).values[-1] == 90
 
 
+def test_a_rate_over_a_moment_weighs_no_more_than_a_moment() -> None:
+    ring = past()
+    for at, rate, seconds in [(1.0, 0.0, 5.0), (1.25, 2000.0, 0.25), (4.75, 0.0, 4.75)]:
+        ring.add(NOW + at, {T: {Metric.PUBLISHED: rate}}, 5, seconds)
+    assert ring.series(T, Metric.PUBLISHED, NOW, 5, 1).values == [50.0]
+    assert ring.series(T, Metric.PUBLISHED, NOW, 1800, 30).values[-1] == 50.0
+
+
 def test_a_clock_that_is_set_back_forgets_what_it_comes_by_again() -> None:
     ring = past()
     for i in range(200):
