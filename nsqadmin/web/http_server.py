@@ -40,6 +40,9 @@ KEEP_ALIVE_S = 3600.0
 BODY_S = 30.0
 """Seconds that a body may take; a form or a line of JSON takes none."""
 
+HEAD_S = 30.0
+"""How long a connection may take to ask for something; then it makes room for others."""
+
 Body = dict[str, object] | list[object] | str | bytes | None
 Handler = Callable[[web.Request], Awaitable["web.StreamResponse | Body"]]
 
@@ -105,6 +108,9 @@ async def read_body(request: web.Request) -> bytes:
         raise HttpError(408, "BODY_TIMEOUT") from None
 
 
+_SILENT = web.AppKey("silent", set[web.RequestHandler])
+"""Connections that have not asked for anything yet."""
+
 Refuse = Callable[[web.Request, HttpError, bool], web.StreamResponse]
 """Makes the answer to a refused request; the last argument is the route's ``plain``."""
 
@@ -128,8 +134,10 @@ def make_runner(
     """
     router = _Router(routes, refuse or _refuse, let_in)
     app = web.Application(client_max_size=max_body_size)
+    app[_SILENT] = silent = set()
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
+        silent.discard(request.protocol)
         started = time.monotonic_ns()
         route, response = await router.answer(request)
         if route is None or not route.quiet:
@@ -298,11 +306,33 @@ async def listen(runner: web.AppRunner, address: str) -> str:
 
 
 class _OwnSite(web.SockSite):
-    """A site that closes its socket at the end, which removes the file of a unix one."""
+    """A site that sends silent visitors away, and at the end closes its socket, which removes a unix one's file."""
 
     def __init__(self, runner: web.AppRunner, listener: socket.socket) -> None:
         super().__init__(runner, listener, backlog=BACKLOG)
         self._listener = listener
+        self._silent = runner.app[_SILENT]
+
+    async def start(self) -> None:
+        await web.BaseSite.start(self)
+        self._server = await asyncio.get_running_loop().create_server(
+            self._accept, sock=self._listener, backlog=BACKLOG
+        )
+
+    def _accept(self) -> web.RequestHandler:
+        server = self._runner.server
+        assert server is not None
+        connection = server()
+        self._silent.add(connection)
+        asyncio.get_running_loop().call_later(HEAD_S, self._look, connection)
+        return connection
+
+    def _look(self, connection: web.RequestHandler) -> None:
+        if connection in self._silent:
+            self._silent.discard(connection)
+            connection.force_close()
+            if connection.transport is not None:
+                connection.transport.close()
 
     async def stop(self) -> None:
         await super().stop()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from nsqadmin.web import http_server
 from nsqadmin.web.http_server import Body, Route, answer, listen, make_runner, query_of
 from nsqcore.errors import HttpError, StartError
 
@@ -288,6 +289,29 @@ async def test_a_taken_port_is_said_in_the_originals_words(address: str) -> None
     assert str(refused.value) == (
         f"listen ({address}) failed - listen tcp {address}: bind: address already in use"
     )
+    await runner.cleanup()
+
+
+async def test_who_connects_and_asks_for_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_S", 0.2)
+    runner = make_runner(ROUTES)
+    await runner.setup()
+    host, _, port = (await listen(runner, "127.0.0.1:0")).rpartition(":")
+    for sent in (b"", b"GET /ping HTTP/1.1\r\nHost"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"OK")
+        with pytest.raises(TimeoutError):  # who has asked once may rest
+            await asyncio.wait_for(reader.read(), 0.5)
+    writer.close()
+    await writer.wait_closed()
     await runner.cleanup()
 
 
