@@ -77,6 +77,8 @@ class Folding:
         ``at`` is when it was read, in monotonic seconds; ``before`` what it had counted the time before.
         """
         names, values = _flatten(reading)
+        if before is not None and names == before.names:
+            names = before.names  # of a hundred thousand queues one list, not two
         changes = _changes(names, values, before, reading.start_time, at)
         now = NodeNow(
             node=node,

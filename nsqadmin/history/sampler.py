@@ -83,7 +83,8 @@ class Sampler:
         """The sample that a change has called for."""
         self._changed = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._counters: dict[str, Counters] = {}
+        self._counters: dict[str, tuple[Counters | None, Counters]] = {}
+        """Of each node by its name, the last two that were not close together."""
         self._known: dict[str, tuple[Node, float]] = {}
         """Nodes by name, and when they were named last."""
         self._nodes = Questions[_Read](_AT_ONCE)
@@ -299,7 +300,13 @@ class Sampler:
             return NodeNow(node=node, problem=answer, silent_since=self._nodes.silences[name].since)
         async with self._turn:
             await asyncio.sleep(0)
-            now, self._counters[name] = folding.add(node, answer.reading, self._counters.get(name), answer.at)
+            older, newer = self._counters.get(name) or (None, None)
+            # A sample that a change has called for may follow the last one at once: over so short a time a rate
+            # says nothing, so it is measured from the one before.
+            close = newer is not None and answer.at - newer.at < self._asked_interval / 2
+            now, counters = folding.add(node, answer.reading, older if close else newer, answer.at)
+            if not close:
+                self._counters[name] = newer, counters
         return now
 
     async def _ask_now(self, node: Node) -> _Read | Problem:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 
 import pytest
 
 from nsqcore.durations import Duration
-from tests.nsqadmin.world import Visitor, World
+from tests.nsqadmin.world import Answer, Visitor, World
 from tests.support.fake_cluster import FakeLookupd, FakeNsqd, channel, client, topic
 
-TIMEOUT_S = 2.0
-SLACK_S = 1.5
-"""For a machine that does other things besides."""
+TIMEOUT_S = 4.0
+SLACK_S = 3.0
+"""For a machine that does other things besides; less than a second time-out."""
 PAGES = (
     "/",
     "/topics",
@@ -36,8 +37,6 @@ PAGES = (
     "/api/nodes",
     "/api/counter",
 )
-SILENT_ABOUT_IT = ("/audit", "/publish")
-"""Pages that show nothing of the daemons, and so miss nothing of them."""
 
 
 @dataclass
@@ -67,27 +66,25 @@ async def ill(world: World) -> Ill:
     return Ill(admin, down, hanging, lying, well)
 
 
-@pytest.mark.parametrize("pattern", PAGES)
-async def test_a_page_answers_within_the_time_out_and_says_what_is_missing(ill: Ill, pattern: str) -> None:
-    began = time.monotonic()
-    answer = await ill.admin.get(ill.path(pattern))
-    took = time.monotonic() - began
-    assert took < TIMEOUT_S + SLACK_S
-    if "{" in pattern and "well" not in pattern:
-        assert answer.status in (200, 502)
-    else:
-        assert answer.status == 200, answer.text
-    if pattern not in SILENT_ABOUT_IT:
-        missing = {
-            "/api/topics": (ill.down,),
-            "/lookup": (ill.down,),
-            "/api/nodes": (ill.down,),
-            "/nodes/{well}": (ill.down,),
-            "/nodes/{hanging}": (ill.hanging,),
-            "/nodes/{lying}": (ill.lying,),
-        }.get(pattern, (ill.down, ill.hanging, ill.lying))
-        for daemon in missing:
-            assert daemon.address in answer.text, daemon
+async def test_every_page_answers_within_the_time_out_and_says_what_is_missing(ill: Ill) -> None:
+    async def visit(pattern: str) -> tuple[float, Answer]:
+        began = time.monotonic()
+        answer = await ill.admin.get(ill.path(pattern))
+        return time.monotonic() - began, answer
+
+    everybody = (ill.down, ill.hanging, ill.lying)
+    knows_less = {
+        **dict.fromkeys(("/audit", "/publish"), ()),  # they show nothing of the daemons
+        **dict.fromkeys(("/lookup", "/nodes/{well}", "/api/topics", "/api/nodes"), (ill.down,)),
+        "/nodes/{hanging}": (ill.hanging,),
+        "/nodes/{lying}": (ill.lying,),
+    }
+    visits = await asyncio.gather(*map(visit, PAGES))
+    for pattern, (took, answer) in zip(PAGES, visits, strict=True):
+        assert took < TIMEOUT_S + SLACK_S, pattern
+        assert answer.status == 200, (pattern, answer.text)
+        for daemon in knows_less.get(pattern, everybody):
+            assert daemon.address in answer.text, (pattern, daemon)
 
 
 async def test_a_daemon_that_hangs_delays_pages_once(ill: Ill) -> None:

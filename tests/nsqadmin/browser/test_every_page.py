@@ -74,6 +74,7 @@ async def test_a_change_can_be_made_without_scripts(site: Shop, browser: Browser
         await page.goto(f"{site.url}topics")
         await page.get_by_label("Find a topic").fill("plain")
         await page.keyboard.press("Enter")
+        await page.wait_for_url("**/topics?q=plain*")
         link = page.locator("main").get_by_role("link", name="plain", exact=True)
         async with asyncio.timeout(PATIENCE_MS / 1000):
             while not await link.count():  # it comes with the next sample, and nothing here tells of that

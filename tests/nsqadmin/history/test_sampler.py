@@ -44,13 +44,13 @@ class Watching:
         self.client = client
         self.samplers: list[Sampler] = []
 
-    def __call__(self, *asked: FakeLookupd | FakeNsqd) -> Sampler:
+    def __call__(self, *asked: FakeLookupd | FakeNsqd, interval: float = 0.05) -> Sampler:
         cluster = Cluster(
             self.client,
             lookupds=[d.address for d in asked if isinstance(d, FakeLookupd)],
             nsqds=[d.address for d in asked if isinstance(d, FakeNsqd)],
         )
-        sampler = Sampler(cluster, interval=0.05)
+        sampler = Sampler(cluster, interval=interval)
         sampler.start()
         self.samplers.append(sampler)
         return sampler
@@ -106,6 +106,17 @@ async def test_rates_are_known_from_the_second_sample_and_are_never_negative(
     async with asyncio.timeout(PATIENCE_S):
         while sampler.series(CLUSTER, Metric.DEPTH, 60).values[-1] != 0:
             again = await sampler.next(again.number)
+
+
+async def test_a_sample_right_after_another_tells_no_wild_rate(world: World, watch: Watching) -> None:
+    nsqd = await world.nsqd(topic("t", message_count=0))
+    sampler = watch(await world.lookupd(nsqd), interval=1.0)
+    first = await sampler.next((await sampler.latest()).number)
+    nsqd.topics[0] = topic("t", message_count=1000)
+    hurried = await fresh(sampler)
+    assert hurried.at - first.at < 0.5
+    published = hurried.topics["t"].rates.published
+    assert published is None or published <= 2000
 
 
 async def test_a_node_that_hangs_delays_one_sample_and_is_told_until_it_answers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +347,16 @@ def test_any_authorization_is_a_name_and_a_password_or_nothing(header: str) -> N
     )
 
 
+@pytest.fixture
+def level() -> Iterator[None]:
+    """The level of logging, which is the process's, is put back."""
+    root = logging.getLogger()
+    before = root.level
+    yield
+    root.setLevel(before)
+
+
+@pytest.mark.usefixtures("level")
 async def test_options_need_a_login_too_and_are_changed_by_admins_only(world: World, tmp_path: Path) -> None:
     _, admin = await _site(world, tmp_path)
     assert (await admin.get("/config/log_level")).status == 401
