@@ -225,13 +225,20 @@ def _times(points: Points) -> Markup:
     )
 
 
+def _range(known: Sequence[float], words: Unit) -> str:
+    """Lowest and highest; nothing where the newest value says it all."""
+    if not known:
+        return "nothing measured"
+    return f"{words.exact(min(known))} to {words.exact(max(known))}" if min(known) < max(known) else ""
+
+
 def _legend(lines: Sequence[Line], words: Unit) -> Markup:
     items = []
     for line in lines:
         known = [value for value in line.points.values if value is not None]
         newest = line.points.values[-1]
         now = "not known" if newest is None else words.exact(newest)
-        rest = f"{words.exact(min(known))} to {words.exact(max(known))}" if known else "nothing measured"
+        rest = _range(known, words)
         items.append(
             Markup(
                 '<div class="{}"><dt>{}</dt><dd><span data-now="">{}</span> <small>{}</small></dd></div>'
