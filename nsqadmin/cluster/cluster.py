@@ -237,7 +237,10 @@ class Cluster:
         names, nodes = await asyncio.gather(self.topic_names(), self.nodes())
         produced = {topic.name for node in nodes.value for topic in node.topics if not topic.tombstoned}
         idle = [name for name in names.value if name not in produced]
-        found = await asyncio.gather(*(self._channels(lookupd, idle) for lookupd in self.lookupds))
+        # Whoever has kept us waiting already is not asked a second time.
+        failed = {problem.address for problem in names.problems + nodes.problems}
+        asked = [lookupd for lookupd in self.lookupds if lookupd not in failed]
+        found = await asyncio.gather(*(self._channels(lookupd, idle) for lookupd in asked))
         problems = _once(names.problems + nodes.problems + [p for known in found for p in known.problems])
         return Found(
             {name: merge.merge_names(known.value.get(name, []) for known in found) for name in idle}, problems

@@ -220,7 +220,7 @@ class Sampler:
             took_s=time.monotonic() - began,
             topics=folding.topics(registered),
             nodes=[*shown, *self._gone(nodes, now)],
-            lookupds=[self._lookupd_now(registry) for registry in registries],
+            lookupds=self._lookupds_now(registries),
             total=folding.total(),
             problems=_once(problems),
             number=(self._snapshot.number if self._snapshot else 0) + 1,
@@ -335,11 +335,26 @@ class Sampler:
                 gone.append(NodeNow(node=replace(node, topics=[]), gone=True, silent_since=last))
         return gone
 
-    def _lookupd_now(self, registry: Registry) -> LookupdNow:
-        if registry.problem is None:
-            return LookupdNow(registry.address, len(registry.nodes), len(registry.topics))
-        since = self._lookupds.silences[registry.address].since
-        return LookupdNow(registry.address, problem=registry.problem, silent_since=since)
+    def _lookupds_now(self, registries: Sequence[Registry]) -> list[LookupdNow]:
+        """Each nsqlookupd, and what it misses that another one knows."""
+        nodes = {node.name for registry in registries for node in registry.nodes}
+        topics = {topic for registry in registries for topic in registry.topics}
+        return [
+            LookupdNow(
+                registry.address,
+                len(registry.nodes),
+                len(registry.topics),
+                missing_nodes=sorted(nodes.difference(node.name for node in registry.nodes)),
+                missing_topics=sorted(topics.difference(registry.topics)),
+            )
+            if registry.problem is None
+            else LookupdNow(
+                registry.address,
+                problem=registry.problem,
+                silent_since=self._lookupds.silences[registry.address].since,
+            )
+            for registry in registries
+        ]
 
 
 def _figures(snapshot: Snapshot) -> Iterable[tuple[Key, Values]]:

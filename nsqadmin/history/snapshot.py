@@ -124,6 +124,10 @@ class LookupdNow:
     """As nsqadmin was told it."""
     node_count: int = 0
     topic_count: int = 0
+    missing_nodes: Sequence[str] = ()
+    """Nodes that another nsqlookupd knows and this one does not, by name."""
+    missing_topics: Sequence[str] = ()
+    """Topics likewise."""
     problem: Problem | None = None
     silent_since: float = 0.0
 

@@ -36,6 +36,7 @@ class CounterPage:
             count=count,
             rate=rate,
             interval=self.history.interval,
+            left_out=sum(node.problem is not None or node.gone for node in snapshot.nodes),
             charts=[Pictures(self.history, CLUSTER, HOUR_S).messages()],
         )
 

@@ -26,10 +26,11 @@ class LookupPage:
         """Each nsqlookupd, and the inactive topics with the channels that are kept for them."""
         snapshot = await self.history.latest()
         try:
-            idle: Found[dict[str, list[str]]] = await self.cluster.idle_topics()
+            idle = await self.cluster.idle_topics()
         except Unreachable as e:
-            idle = Found({}, e.problems)
-        answering = [lookupd for lookupd in snapshot.lookupds if lookupd.problem is None]
+            idle, nobody_answers = Found({}, e.problems), True
+        else:
+            nobody_answers = False
         return self.html.page(
             request,
             "lookup.html",
@@ -38,8 +39,7 @@ class LookupPage:
             by_lookupd=self.cluster.by_lookupd,
             nsqds=self.cluster.nsqds,
             lookupds=snapshot.lookupds,
-            most_nodes=max((lookupd.node_count for lookupd in answering), default=0),
-            most_topics=max((lookupd.topic_count for lookupd in answering), default=0),
             idle=idle.value,
+            nobody_answers=nobody_answers,
             example_lookupd=next(iter(self.cluster.lookupds), ""),
         )

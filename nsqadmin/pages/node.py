@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from nsqadmin.cluster.cluster import Cluster, Unreachable
+from nsqadmin.cluster.cluster import Cluster, Unknown, Unreachable
 from nsqadmin.cluster.model import Channel, Client, NodeStats, Topic
 from nsqadmin.history.series import History, Key
 from nsqadmin.history.snapshot import NO_RATES
@@ -37,7 +37,7 @@ class NodePage:
         now = next((one for one in snapshot.nodes if one.node.name == name), None)
         try:
             found = await self.cluster.node(name)
-        except Unreachable as e:
+        except (Unknown, Unreachable) as e:
             if now is None:
                 raise
             node, stats, problems = now.node, SILENT, e.problems
@@ -54,6 +54,7 @@ class NodePage:
             node=node,
             stats=stats,
             silent=stats is SILENT,
+            gone=now is not None and now.gone and stats is SILENT,
             silent_since=now.silent_since if now else 0,
             rates=now.rates if now else NO_RATES,
             charts=[pictures.messages(), pictures.waiting()],

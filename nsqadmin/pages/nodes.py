@@ -75,6 +75,7 @@ class NodesPage:
             shown={column.key for column in COLUMNS} - unneeded,
             place_of=place_of,
             silent=sum(now.problem is not None for now in snapshot.nodes),
+            gone=sum(now.gone for now in snapshot.nodes),
             newest=next((now.node.version for now in snapshot.nodes if not now.node.out_of_date), ""),
             lookupds=self.cluster.lookupds,
             answering=sum(lookupd.problem is None for lookupd in snapshot.lookupds),

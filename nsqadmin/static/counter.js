@@ -29,7 +29,25 @@ export function counter() {
   }
 
   function show() {
-    const text = shown.toLocaleString("en");
-    if (digits.textContent !== text) digits.textContent = text;
+    const signs = [...shown.toLocaleString("en")];
+    if (signs.length !== digits.children.length) digits.replaceChildren(...signs.map(tile));
+    else signs.forEach((sign, i) => turn(digits.children[i], sign, signs.slice(i + 1)));
+  }
+
+  function turn(digit, sign, below) {
+    if (digit.textContent === sign) return;
+    digit.textContent = sign;
+    // What changes faster than the eye follows would only flicker.
+    const perSecond = (to - from) / Number(digits.dataset.interval) / 10 ** below.filter((one) => one !== ",").length;
+    if (perSecond < 4 && !still.matches) {
+      digit.animate({ transform: ["rotateX(80deg)", "none"] }, { duration: 180, easing: "ease-out" });
+    }
+  }
+
+  function tile(sign) {
+    const digit = document.createElement("span");
+    digit.className = sign === "," ? "comma" : "";
+    digit.textContent = sign;
+    return digit;
   }
 }

@@ -102,3 +102,33 @@ async def test_a_daemon_that_answers_again_is_asked_again(ill: Ill) -> None:
     ill.hanging.hanging = False
     found = await ill.admin.until("/topics/t", "10 in memory")
     assert ill.hanging.address not in found.page.words.partition("Channels")[0]
+
+
+async def test_a_nsqlookupd_that_hangs_is_waited_for_once_though_topics_have_no_producer(
+    world: World,
+) -> None:
+    # Which channels an inactive topic has is asked of each nsqlookupd in a second round.
+    up, hanging = [await world.lookupd(registered={f"ghost{n}": ["c"] for n in range(40)}) for _ in range(2)]
+    hanging.hanging = True
+    timeout = Duration.parse("1s")
+    admin = await world.admin(up, hanging, http_client_request_timeout=timeout)
+    began = time.monotonic()
+    visits = await asyncio.gather(
+        *(admin.get(path) for path in ("/lookup", "/topics", "/api/topics?inactive=true"))
+    )
+    assert time.monotonic() - began < 1.9  # the sampler's first look is the other page's wait
+    for answer in visits:
+        assert hanging.address in answer.text
+        assert "ghost39" in answer.text
+    assert sum("/channels" in question for question in hanging.questions) == 0
+
+
+async def test_with_every_daemon_dead_no_page_says_that_there_is_nothing(world: World) -> None:
+    nsqd = await world.nsqd()
+    admin = await world.admin(nsqd)
+    assert "No topics yet" in (await admin.get("/topics")).page.words
+    await nsqd.stop()
+    for path in ("/topics", "/", "/map"):
+        answer = await admin.until(path, "No topic is known")
+        assert f"curl http://{nsqd.address}/ping" in answer.page.words
+        assert "No topics yet" not in answer.page.words

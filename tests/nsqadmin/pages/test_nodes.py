@@ -24,7 +24,12 @@ async def test_a_node_that_is_gone_stays_in_sight_for_a_while(world: World) -> N
     lookupd.nodes.remove(goes)
     page = (await admin.until("/nodes", "gone")).page
     assert page.table()[1]["Node"] == goes.name
-    assert goes.name not in page.links
+    assert "1 gone" in page.words
+    gone = await admin.get(f"/nodes/{goes.name}")
+    assert gone.status == 200
+    assert "gone since" in gone.page.words
+    assert f"curl http://{goes.name}/ping" in gone.page.words
+    assert "1 node missing:" in (await admin.get("/counter")).page.words.replace("\u00a0", " ")
 
 
 async def test_a_node_that_does_not_answer_has_a_page_with_what_is_known(world: World) -> None:
