@@ -27,11 +27,13 @@ $(NODE)/.installed: $(wildcard tests/system/node/*.json) | $(STAMP)
 
 setup: $(STAMP) $(NODE)/.installed ## make the virtual environment (.venv), again only when pyproject.toml changed
 
-demo: $(STAMP) ## run the main job: real input through 3 nsqd, 2 nsqlookupd and 4 consumers
-	$(BIN)/python -m deploy.local demo $(if $(DATA),--data "$(DATA)")
+COUNTS = $(if $(NSQD),--nsqd $(NSQD)) $(if $(NSQLOOKUPD),--nsqlookupd $(NSQLOOKUPD))
 
-up: $(STAMP) ## start the topology, print its addresses, keep it until Ctrl-C
-	$(BIN)/python -m deploy.local up
+demo: $(STAMP) ## run the main job: real input through 3 nsqd, 2 nsqlookupd and 4 consumers
+	$(BIN)/python -m deploy.local demo $(COUNTS) $(if $(DATA),--data "$(DATA)")
+
+up: $(STAMP) ## start the topology, print its addresses, keep it until Ctrl-C (NSQD=... for other numbers than 3)
+	$(BIN)/python -m deploy.local up $(COUNTS)
 
 test: setup ## all tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup

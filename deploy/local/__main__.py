@@ -14,13 +14,13 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.local.demo import Demo, DemoOptions
-from deploy.local.ports import MOST_NSQD
+from deploy.local.ports import BLOCK, MOST_LOOKUPDS, MOST_NSQD
 from deploy.local.processes import StartFailed, kill_all
 from deploy.local.records import BadInput
 from deploy.local.up import Up, UpOptions
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_HIGHEST_BASE = 65_535 - 21
+_HIGHEST_BASE = 65_536 - BLOCK
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,9 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = _folder(arguments.folder, arguments.command)
         work: Callable[[], Awaitable[bool]]
         if arguments.command == "up":
-            work = Up(UpOptions(arguments.nsqd, arguments.base_port), folder, console).run
+            work = Up(
+                UpOptions(arguments.nsqd, arguments.nsqlookupd, arguments.base_port), folder, console
+            ).run
         else:
-            options = DemoOptions(arguments.data, arguments.nsqd, arguments.base_port, arguments.stall)
+            options = DemoOptions(
+                arguments.data, arguments.nsqd, arguments.nsqlookupd, arguments.base_port, arguments.stall
+            )
             work = Demo(options, folder, console).run
         return asyncio.run(_until_signal(work))
     except (BadInput, StartFailed) as e:
@@ -80,7 +84,8 @@ def _folder(given: Path | None, command: str) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.local", description="2 nsqlookupd, 3 nsqd and nsqadmin on this machine."
+        prog="python -m deploy.local",
+        description="nsqlookupd, nsqd and nsqadmin on this machine, as many as you like.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, words in (
@@ -90,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=words, description=words)
         command.add_argument(
             "--nsqd", type=_number(1, MOST_NSQD), default=3, metavar="N", help="how many nsqd (default 3)"
+        )
+        command.add_argument(
+            "--nsqlookupd",
+            type=_number(1, MOST_LOOKUPDS),
+            default=2,
+            metavar="N",
+            help="how many nsqlookupd (default 2)",
         )
         command.add_argument(
             "--base-port",

@@ -32,9 +32,9 @@ _PATIENCE = 60.0  # seconds that a publisher waits for its node to come back
 _REQUEST_TIMEOUT = 30.0
 
 _HOW = """\
-  lines -- HTTP /mpub --> 3 nsqd, topic "lines" --+-- channel "index":   3 consumers share the lines
+  lines -- HTTP /mpub --> nsqds, topic "lines" --+-- channel "index":   3 consumers share the lines
                                                   +-- channel "archive": 1 consumer writes all to files
-  Each nsqd tells both nsqlookupd what it has; the consumers ask there and connect to every nsqd.
+  Each nsqd tells every nsqlookupd what it has; the consumers ask there and connect to every nsqd.
   Half way one nsqd is stopped and started again: its messages wait on its disk, its publisher retries."""
 
 
@@ -48,6 +48,7 @@ class DemoOptions:
 
     data: Path | None = None
     nsqds: int = 3
+    lookupds: int = 2
     base_port: int | None = None
     stall: float = 90.0
     """Give up after so many seconds without any progress; nsqd delivers again after 60."""
@@ -60,7 +61,11 @@ class Demo:
         self.options, self.folder, self.console = options, folder, console
         self._deaths: asyncio.Queue[Exit] = asyncio.Queue()
         self._topology = Topology(
-            folder, nsqds=options.nsqds, base_port=options.base_port, deaths=self._deaths
+            folder,
+            nsqds=options.nsqds,
+            lookupds=options.lookupds,
+            base_port=options.base_port,
+            deaths=self._deaths,
         )
         self._published = Ledger()
         self._publishers: list[Publisher] = []
@@ -73,7 +78,8 @@ class Demo:
         Raises BadInput or StartFailed when it does not get so far. All processes have ended after it.
         """
         found = await self._survey()
-        self._say(f"Starting 2 nsqlookupd, {self.options.nsqds} nsqd and nsqadmin; logs: {self.folder}")
+        counts = f"{self.options.lookupds} nsqlookupd, {self.options.nsqds} nsqd and nsqadmin"
+        self._say(f"Starting {counts}; logs: {self.folder}")
         failures = []
         async with self._topology as topology:
             self._say(_HOW)

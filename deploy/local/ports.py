@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 USUAL = 4150
-MOST_NSQD = 5
-"""More would run into the ports of nsqlookupd."""
-_STEP = 100
+BLOCK = 100
+"""How many ports lie from the base of a block to that of the next."""
+_NSQD_BELOW = 5  # so many fit below the ports of nsqlookupd; the others come after those of nsqadmin
+_NSQD_ABOVE = 30
+MOST_NSQD = _NSQD_BELOW + (BLOCK - _NSQD_ABOVE) // 2
+"""More would run into the next block."""
+MOST_LOOKUPDS = 5
+"""More would run into the port of nsqadmin."""
 _LAST = 30_000  # below the range from which systems take the ports of outgoing connections
 
 
@@ -23,7 +28,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Ports:
-    """A block of ports laid out as NSQ's defaults are: 4150 nsqd, 4160 nsqlookupd, 4171 nsqadmin."""
+    """A block of ports laid out as NSQ's defaults are: 4150 nsqd, 4160 nsqlookupd, 4171 nsqadmin.
+
+    From the sixth on nsqds begin at 4180.
+    """
 
     base: int
     nsqds: tuple[Pair, ...]
@@ -35,8 +43,11 @@ class Ports:
         """The block that begins at ``base``."""
         return cls(
             base,
-            tuple(Pair(base + 2 * i, base + 2 * i + 1) for i in range(nsqds)),
-            tuple(Pair(base + 10 + 2 * i, base + 11 + 2 * i) for i in range(lookupds)),
+            tuple(
+                _pair(base, i if i < _NSQD_BELOW else i + _NSQD_ABOVE // 2 - _NSQD_BELOW)
+                for i in range(nsqds)
+            ),
+            tuple(_pair(base + 10, i) for i in range(lookupds)),
             base + 21,
         )
 
@@ -51,9 +62,13 @@ class Ports:
         return [port for port in self if not _is_free(port)]
 
 
+def _pair(base: int, index: int) -> Pair:
+    return Pair(base + 2 * index, base + 2 * index + 1)
+
+
 def free_blocks(nsqds: int, lookupds: int) -> Iterator[Ports]:
     """Blocks whose ports are all free at the moment of asking; another program may be quicker."""
-    for base in range(USUAL, _LAST, _STEP):
+    for base in range(USUAL, _LAST, BLOCK):
         ports = Ports.at(base, nsqds, lookupds)
         if not ports.taken():
             yield ports

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.local.ports import MOST_NSQD, Ports, free_blocks
+from deploy.local.ports import MOST_LOOKUPDS, MOST_NSQD, Ports, free_blocks
 from deploy.local.processes import Child, Exit, StartFailed
 
 LOOPBACK = "127.0.0.1"
@@ -73,6 +73,8 @@ class Topology:
     ) -> None:
         if not 1 <= nsqds <= MOST_NSQD:
             raise ValueError(f"the number of nsqd must be 1 to {MOST_NSQD}, not {nsqds}")
+        if not 1 <= lookupds <= MOST_LOOKUPDS:
+            raise ValueError(f"the number of nsqlookupd must be 1 to {MOST_LOOKUPDS}, not {lookupds}")
         self.folder = folder
         self.deaths: asyncio.Queue[Exit] = asyncio.Queue() if deaths is None else deaths
         self.unclean: list[Exit] = []

@@ -20,6 +20,7 @@ class UpOptions:
     """What the command line of ``up`` says."""
 
     nsqds: int = 3
+    lookupds: int = 2
     base_port: int | None = None
 
 
@@ -28,7 +29,9 @@ class Up:
 
     def __init__(self, options: UpOptions, folder: Path, console: Console) -> None:
         self.options, self.console = options, console
-        self.topology = Topology(folder, nsqds=options.nsqds, base_port=options.base_port)
+        self.topology = Topology(
+            folder, nsqds=options.nsqds, lookupds=options.lookupds, base_port=options.base_port
+        )
 
     async def run(self) -> bool:
         """Runs until it is cancelled, which is its proper end, and tells of every daemon that dies.
@@ -36,7 +39,7 @@ class Up:
         Returns whether all ended properly; raises StartFailed.
         """
         died = False
-        self._say(f"Starting 2 nsqlookupd, {self.options.nsqds} nsqd and nsqadmin")
+        self._say(f"Starting {self.options.lookupds} nsqlookupd, {self.options.nsqds} nsqd and nsqadmin")
         try:
             async with self.topology:
                 _show(self.topology, self.console)

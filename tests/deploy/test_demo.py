@@ -211,8 +211,9 @@ async def test_a_daemon_that_crashes_fails_the_demo_by_name(tmp_path: Path) -> N
     [
         (["--data", "/no/such/thing"], "/no/such/thing: no such file or folder"),
         (["--data", "/dev/null"], "/dev/null: no such file or folder"),
-        (["--nsqd", "6"], "'6' (want 1 to 5)"),
-        (["--base-port", "65535"], "'65535' (want 1 to 65514)"),
+        (["--nsqd", "41"], "'41' (want 1 to 40)"),
+        (["--nsqlookupd", "0"], "'0' (want 1 to 5)"),
+        (["--base-port", "65535"], "'65535' (want 1 to 65436)"),
         (["--folder", "/"], "--folder /: has something in it"),
     ],
 )

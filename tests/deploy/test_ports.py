@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.local.ports import MOST_NSQD, USUAL, Pair, Ports, free_blocks
+from deploy.local.ports import BLOCK, MOST_LOOKUPDS, MOST_NSQD, USUAL, Pair, Ports, free_blocks
 
 
 @pytest.fixture
@@ -22,8 +22,17 @@ def test_the_layout_is_that_of_nsqs_defaults() -> None:
 
 
 def test_the_largest_topology_uses_no_port_twice() -> None:
-    ports = list(Ports.at(USUAL, MOST_NSQD, 2))
-    assert len(ports) == len(set(ports)) == 2 * MOST_NSQD + 4 + 1
+    ports = list(Ports.at(USUAL, MOST_NSQD, MOST_LOOKUPDS))
+    assert len(ports) == len(set(ports)) == 2 * MOST_NSQD + 2 * MOST_LOOKUPDS + 1
+    assert max(ports) == USUAL + BLOCK - 1
+
+
+def test_the_sixth_nsqd_comes_after_nsqadmin() -> None:
+    assert Ports.at(USUAL, nsqds=7, lookupds=2).nsqds[4:] == (
+        Pair(4158, 4159),
+        Pair(4180, 4181),
+        Pair(4182, 4183),
+    )
 
 
 def test_a_port_with_a_listener_is_taken(listener: socket.socket) -> None:

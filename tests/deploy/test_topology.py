@@ -136,6 +136,8 @@ async def test_when_somebody_takes_a_port_first_the_next_block_is_used(
     assert topology.deaths.empty()
 
 
-def test_the_number_of_nsqd_is_bounded(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="1 to 5, not 6"):
-        Topology(tmp_path, nsqds=6)
+def test_the_number_of_daemons_is_bounded(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nsqd must be 1 to 40, not 41"):
+        Topology(tmp_path, nsqds=41)
+    with pytest.raises(ValueError, match="nsqlookupd must be 1 to 5, not 0"):
+        Topology(tmp_path, lookupds=0)

@@ -29,6 +29,20 @@ async def test_it_prints_addresses_that_answer_and_ends_with_ctrl_c(tmp_path: Pa
     assert pids_about(tmp_path) == {}
 
 
+async def test_as_many_of_each_are_started_as_it_is_told(tmp_path: Path) -> None:
+    words = ("--nsqd", "6", "--nsqlookupd", "1")
+    async with command("up", "--folder", str(tmp_path), *words) as process, JsonClient() as client:
+        output = await read_until(process, "Ctrl-C stops all of them")
+        assert "Starting 1 nsqlookupd, 6 nsqd and nsqadmin" in output
+        (lookupd,) = re.findall(r"nsqlookupd-\d +│ (http://\S+)", output)
+        nsqds = re.findall(r"nsqd-\d +│ (http://\S+)", output)
+        assert len(nsqds) == 6
+        async with asyncio.timeout(20):
+            while len((await client.get(f"{lookupd}/nodes"))["producers"]) != 6:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.02)
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [f"nsqd-{n}" for n in range(1, 7)]
+
+
 async def test_the_commands_it_prints_publish_and_consume(tmp_path: Path) -> None:
     async with command("up", "--folder", str(tmp_path), "--nsqd", "1") as process, JsonClient() as client:
         output = await read_until(process, "Ctrl-C stops all of them")
