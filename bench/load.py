@@ -65,6 +65,9 @@ class Connection:
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    def close(self) -> None:
+        self._socket.close()
+
     def sendall(self, data: bytes) -> None:
         self._socket.sendall(data if self._encode is None else self._encode(data))
 

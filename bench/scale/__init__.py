@@ -1,0 +1,1 @@
+"""What becomes of cost and memory as one thing grows; see docs/performance.md."""
