@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE := $(VENV)/node
 
-.PHONY: demo up test lint bench bench-clients bench-tools bench-admin bench-scale fuzz screenshots setup clean help
+.PHONY: demo up test lint bench bench-clients bench-nodes bench-tools bench-admin bench-scale fuzz screenshots setup clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -49,6 +49,9 @@ bench: $(STAMP) ## speed of the daemon on this machine, as a table
 
 bench-clients: $(STAMP) ## speed of nsqclient beside the other Python clients, as tables
 	$(BIN)/python -m bench.clients
+
+bench-nodes: $(STAMP) ## speed of several nsqd on this machine, a core each, as a table (NSQD=... to change 2)
+	$(BIN)/python -m bench.nodes --nsqd $(or $(NSQD),2)
 
 bench-tools: $(STAMP) ## speed of the command-line tools beside nsqd's, as a table
 	$(BIN)/python -m bench.tools

@@ -65,7 +65,13 @@ def logging_as_it_was() -> Iterator[None]:
 async def test_the_examples_of_a_page_run(
     page: Path, addresses: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "work"
+    await run_page(page, addresses, tmp_path / "work", monkeypatch)
+
+
+async def run_page(
+    page: Path, addresses: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs the blocks of a page in a new folder; ``addresses`` are those that it names, and the real ones."""
     folder.mkdir()
     monkeypatch.chdir(folder)
     module = ModuleType("example")
