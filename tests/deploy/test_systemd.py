@@ -11,11 +11,8 @@ from typing import Any
 
 import pytest
 
-import nsqadmin.options
 import nsqd.options
-import nsqlookupd.options
-from nsqcore.addresses import parse_host_port
-from nsqcore.options import check_limits
+from tests.deploy import daemons
 from tests.deploy.units import command, settings, variables
 from tests.support.processes import ROOT, spawn
 
@@ -23,31 +20,14 @@ UNITS = ROOT / "deploy" / "systemd"
 NSQD = UNITS / "nsqd@.service"
 SERVICES = sorted(UNITS.glob("*.service"))
 EXAMPLE = variables(UNITS / "nsq.env")
-PROGRAMS = {
-    line.program: line
-    for line in (
-        nsqd.options.command_line(),
-        nsqlookupd.options.command_line(),
-        nsqadmin.options.COMMAND_LINE,
-    )
-}
 NODES = range(1, 10)
 
 
 def options(unit: Path, environment: Mapping[str, str], instance: int = 1) -> Any:
-    """What the program would make of the unit's words; raises UsageError for a flag that it does not have."""
-    line = PROGRAMS[unit.name.partition(".")[0].rstrip("@")]
-    program, *words = command(unit, environment, instance)
-    assert program == f"/opt/nsq/bin/{line.program}"
-    given = line.parse(words).options
-    found = line.options(**given)
-    check_limits(found)
-    return found
-
-
-def ports(found: Any) -> list[int]:
-    addresses = [getattr(found, name, "") for name in ("tcp_address", "http_address", "https_address")]
-    return [parse_host_port(address).port for address in addresses if address]
+    """What the program would make of the unit's words."""
+    words = command(unit, environment, instance)
+    assert words[0] == f"/opt/nsq/bin/{unit.name.partition('.')[0].rstrip('@')}"
+    return daemons.options(words)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="wants systemd-analyze")
@@ -73,10 +53,7 @@ def test_every_flag_of_a_unit_is_one_of_its_program(unit: Path, environment: Map
 
 
 def test_every_flag_that_is_spoken_of_exists() -> None:
-    known = {name for line in PROGRAMS.values() for name in [*line.flags, "help"]}
-    for file in UNITS.iterdir():
-        for name in re.findall(r"(?<![\w-])--([a-z][\w-]*)", file.read_text("utf-8")):
-            assert name in known, f"{file.name}: --{name}"
+    assert [name for file in UNITS.iterdir() for name in daemons.strange_flags(file)] == []
 
 
 def test_the_first_node_has_the_usual_ports() -> None:
@@ -89,7 +66,7 @@ def test_the_first_node_has_the_usual_ports() -> None:
 def test_nine_nodes_and_the_other_daemons_of_a_machine_share_no_port() -> None:
     all_options = [options(NSQD, EXAMPLE, number) for number in NODES]
     all_options += [options(unit, EXAMPLE) for unit in SERVICES if unit != NSQD]
-    taken = [port for found in all_options for port in ports(found)]
+    taken = [port for found in all_options for port in daemons.ports(found)]
     assert len(taken) == len(set(taken)) == 3 * len(NODES) + 3
 
 
