@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE := $(VENV)/node
 
-.PHONY: demo up test lint bench bench-clients bench-nodes bench-tools bench-admin bench-scale fuzz screenshots setup clean help
+.PHONY: demo up test lint bench bench-clients bench-nodes bench-tools bench-admin bench-scale bench-check fuzz screenshots setup clean help
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
@@ -62,6 +62,9 @@ bench-admin: $(STAMP) ## nsqadmin before 200 simulated nodes: its CPU, its memor
 bench-scale: $(STAMP) ## cost and memory of nsqd as one thing grows: docs/img/scale-*.png (ONLY=... for one range)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m bench.scale $(if $(ONLY),--only $(ONLY))
+
+bench-check: $(STAMP) ## fail where a row of `make bench` costs a fifth more CPU than recorded, on a quiet machine
+	$(BIN)/python -m bench.check
 
 fuzz: $(STAMP) ## ten minutes of random clients and hostile bytes (SECONDS=... to change)
 	NSQ_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest -q -n 2 tests/properties --timeout=0
