@@ -30,6 +30,9 @@ RECORD_OVERHEAD = 26  # bytes of a disk record that are not body, its length fie
 MESSAGE = 2
 _U16, _U32, _I32 = Struct(">H"), Struct(">I"), Struct(">i")
 _SIZE_AND_TYPE = Struct(">II")
+_LISTED = 4096
+_SIZES = [_U32.pack(size + FRAME_OVERHEAD - 4) for size in range(_LISTED)]
+"""The first field of a frame by the size of its body: a batch of mixed sizes costs as much as one of equal ones."""
 _NEVER, _ONCE = b"\0\0", b"\0\1"
 
 SLICE = 8_000
@@ -69,27 +72,27 @@ class FrameBuilder:
         )
         return Batch([frame], size, size)
 
-    def many(self, bodies: Iterable[bytes]) -> Batch:
+    def many(self, bodies: Sequence[bytes]) -> Batch:
         """A batch of these bodies."""
-        now, ids, join = time.time_ns(), self.ids, b"".join
-        sequence = ids.at(now)
+        now, ids, join, sizes = time.time_ns(), self.ids, b"".join, _SIZES
         frames: list[bytes] = []
-        total = largest = last = 0
-        head = b""
-        for body in bodies:
-            size = len(body)
-            if size != last or sequence == SEQUENCES:
-                if sequence == SEQUENCES:
-                    ids.sequence = sequence
-                    sequence = ids.at(now)
-                head, last = FRAME_HEAD.pack(size + 30, MESSAGE, now, 1) + ids.prefix, size
+        append, left, total, largest = frames.append, iter(bodies), 0, 0
+        while len(frames) < len(bodies):
+            before, sequence = len(frames), ids.at(now)
+            rest = _rest_of_head(now, ids)
+            for suffix, body in zip(SUFFIXES[sequence : sequence + len(bodies) - before], left, strict=False):
+                size = len(body)
+                append(join((sizes[size] if size < _LISTED else _U32.pack(size + 30), rest, suffix, body)))
+                total += size
                 if size > largest:
                     largest = size
-            frames.append(join((head, SUFFIXES[sequence], body)))
-            sequence += 1
-            total += size
-        ids.sequence = sequence
+            ids.sequence = sequence + len(frames) - before
         return Batch(frames, total + FRAME_OVERHEAD * len(frames), largest + FRAME_OVERHEAD)
+
+
+def _rest_of_head(now: int, ids: Ids) -> bytes:
+    """What is between the size and the end of the id in fresh frames made at ``now``, Unix ns."""
+    return FRAME_HEAD.pack(0, MESSAGE, now, 1)[4:] + ids.prefix
 
 
 def check_count(data: bytes, at: int, max_body_size: int) -> int:
@@ -149,30 +152,29 @@ class BatchDecoder:
     def step(self, limit: int = SLICE) -> bool:
         """Decodes up to ``limit`` messages more; True when that were the last."""
         data, at, now, largest, longest = self._data, self._at, self._now, 0, self._max
-        ids, join, size_at = self._ids, b"".join, _U32.unpack_from
+        view, pack = memoryview(data), _U32.pack  # a large body is not copied twice
+        ids, join, size_at, sizes = self._ids, b"".join, _U32.unpack_from, _SIZES
         frames: list[bytes] = []
-        append, head, last = frames.append, b"", -1
-        sequence = ids.at(now)
-        todo = min(limit, self._left)
+        append, todo = frames.append, min(limit, self._left)
         try:
-            for _ in range(todo):
-                (size,) = size_at(data, at)
-                if size != last or sequence == SEQUENCES:
-                    if not 0 < size <= longest:
-                        raise self._refusal()
-                    if sequence == SEQUENCES:
-                        ids.sequence = sequence
-                        sequence = ids.at(now)
-                    if size > largest:
+            while len(frames) < todo:
+                before, sequence = len(frames), ids.at(now)
+                rest = _rest_of_head(now, ids)
+                for suffix in SUFFIXES[sequence : sequence + todo - before]:
+                    (size,) = size_at(data, at)
+                    if not 0 < size <= largest:
+                        if not 0 < size <= longest:
+                            raise self._refusal()
                         largest = size
-                    head, last = FRAME_HEAD.pack(size + 30, MESSAGE, now, 1) + ids.prefix, size
-                append(join((head, SUFFIXES[sequence], data[at + 4 : at + 4 + size])))
-                sequence += 1
-                at += 4 + size
+                    at += 4
+                    if size < _LISTED:
+                        append(join((sizes[size], rest, suffix, data[at : at + size])))
+                    else:
+                        append(join((pack(size + 30), rest, suffix, view[at : at + size])))
+                    at += size
+                ids.sequence = sequence + len(frames) - before
         except struct.error:
             at = self._end + 1  # data ended inside a length
-        finally:
-            ids.sequence = sequence
         if at > self._end:  # a slice past the end came out short: nothing of it is used
             raise self._refusal()
         body_size = at - self._at - 4 * todo
