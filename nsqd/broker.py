@@ -21,6 +21,7 @@ from nsqd.latency import Latency
 from nsqd.locality import EXPERIMENT, Locality
 from nsqd.message_queue import Budget
 from nsqd.options import Options
+from nsqd.pressure import Pressure
 from nsqd.storage import metadata
 from nsqd.storage.atomic import remove_unfinished
 from nsqd.storage.backend import Backend, NullBackend
@@ -60,6 +61,7 @@ class Broker:
         self.exiting = False
         self.listener: Listener | None = None
         self.tls: Tls | None = None
+        self._pressure = Pressure()
         """Makes the TLS layers of clients; None while there is no certificate."""
         self._locality = (
             Locality(region=options.topology_region, zone=options.topology_zone)
@@ -122,6 +124,7 @@ class Broker:
             discard=self.discard,
             latency=self._latency(),
             locality=self._locality,
+            pressure=self._pressure,
         )
         log.info("TOPIC(%s): new channel(%s)", topic.name, name)
         topic.add_channel(channel)

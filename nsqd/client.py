@@ -72,6 +72,8 @@ class Client:
     settings: Settings
     write: Callable[[bytes], object]
     """Sends frames to the client."""
+    write_all: Callable[[list[bytes]], object]
+    """Sends several, which are not joined."""
     close: Callable[[], None]
     """Ends its connection at once."""
     remote_address: str

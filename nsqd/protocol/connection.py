@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         client = Client(
             settings=settings,
             write=self._transport.write,
+            write_all=self._transport.writelines,
             close=self.close,
             remote_address=peer,
             in_flight=InFlight(settings.msg_timeout / 1000, 0.0),
@@ -261,7 +262,7 @@ class Connection(asyncio.Protocol):
             layers.take_over(self._transport, blocked=self.client.blocked)
             layers.set_write_buffer_limits(high=HIGH_WATER)
             self._transport = layers
-            session.send_through(layers.write)
+            session.send_through(layers.write, layers.writelines)
         behind, heard_all = b"".join(self._parts), self._heard_all
         self._parts, self._have, self._wanted, self._heard_all = [], 0, 0, False
         upgrade.begin(session, granted, layers, behind)

@@ -118,9 +118,12 @@ class Session:
         self.suspended = True
         self._changed()
 
-    def send_through(self, output: Callable[[bytes], object]) -> None:
-        """Answers go to ``output`` from now on, and so do the client's messages."""
+    def send_through(
+        self, output: Callable[[bytes], object], output_all: Callable[[list[bytes]], object]
+    ) -> None:
+        """Answers go to ``output`` from now on, and so do the client's messages, several of them to ``output_all``."""
         self._output = self.client.write = output
+        self.client.write_all = output_all
 
     def layer_added(self, layer: Upgrade) -> None:
         """One of the layers carries data: the client is told, through it."""
@@ -274,7 +277,7 @@ class Session:
 
     def forget(self) -> None:
         """The socket is gone: lets go of the connection, so that both are freed without the garbage collector."""
-        self._output = self.client.write = _nobody
+        self._output = self.client.write = self.client.write_all = _nobody
         self._changed = self.client.close = _nobody
         if self.auth is not None:
             self.auth.forget()

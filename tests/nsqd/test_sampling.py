@@ -40,6 +40,7 @@ def make_client(rate: int = 0) -> Client:
     return Client(
         settings=Settings("me", "here", sample_rate=rate),
         write=lambda data: None,
+        write_all=lambda run: None,
         close=lambda: None,
         remote_address="",
         in_flight=InFlight(60.0, 900.0),

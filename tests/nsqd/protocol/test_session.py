@@ -32,6 +32,7 @@ class Rig:
         self.client = Client(
             settings=default_settings(self.broker.options, "h"),
             write=self.writes.append,
+            write_all=self.writes.extend,
             close=lambda: None,
             remote_address="h:1",
             in_flight=InFlight(60.0, 900.0),
