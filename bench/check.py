@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.__main__ import layered, once
-from bench.others import QUIET, Others
+from bench.others import Others
 from bench.yardstick import yardstick
 
 RECORDED = Path(__file__).with_name("recorded.json")
@@ -96,10 +96,7 @@ def main() -> int:
     ratios: dict[str, list[float]] = {}
     others = Others()
     measure(ratios, args.rounds, args.seconds)
-    if (share := others.share()) > QUIET:
-        print(
-            f"bench: others took {share:.0%} of this machine: measure again when it is quiet", file=sys.stderr
-        )
+    others.warn()
     if args.record:
         rounded = {row: float(f"{ratio:.4g}") for row, ratio in medians(ratios).items()}
         args.recorded.write_text(json.dumps(rounded, indent=1) + "\n", "utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import time
 
 QUIET = 0.1
@@ -21,6 +22,14 @@ class Others:
         passed = (time.monotonic() - self._began) * (os.cpu_count() or 1)
         theirs = busy_seconds() - self._busy - (own_seconds() - self._own)
         return max(theirs, 0.0) / passed
+
+    def warn(self) -> None:
+        """Tells standard error when the machine was not quiet."""
+        if (share := self.share()) > QUIET:
+            print(
+                f"bench: others took {share:.0%} of this machine: measure again when it is quiet",
+                file=sys.stderr,
+            )
 
 
 def busy_seconds() -> float:

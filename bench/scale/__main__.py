@@ -10,6 +10,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from bench.others import Others
 from bench.scale.backlog import BACKLOG
 from bench.scale.clients import CONSUMERS, PRODUCERS
 from bench.scale.drawing import IMAGES, draw
@@ -78,11 +79,13 @@ def main() -> None:
     points = load(args.results)
     if not args.plot_only:
         raise_file_limit()
+        others = Others()
         for grown in ranges:
             start = time.monotonic()
             points[grown.name] = measured(grown, 1 if args.quick else args.rounds, quick=args.quick)
             save(points, args.results)
             print(f"{grown.name}: {time.monotonic() - start:.0f} s", flush=True)
+        others.warn()
     report(ranges, points)
     if not args.measure_only:
         for grown in ranges:
