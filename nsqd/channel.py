@@ -27,6 +27,8 @@ MAX_RUN = 1000
 MAX_RUN_BYTES = 1 << 20
 LONG_RUN = 64
 """Messages that are worth a write of their own while the loop is busy."""
+JUDGED = 4
+"""Consumers with room, the next ones, by which that is judged."""
 PATIENCE = 3
 """Turns of a busy loop that shorter runs may wait for more, as long as each brings some: a few hundred microseconds,
 and a fifth of the CPU where many publish and consume small batches at once."""
@@ -187,7 +189,10 @@ class Channel:
 
     def _pump(self) -> None:
         """Gives every consumer with room one run, in turns; goes on in the next turn of the loop."""
-        if self._news and self._pressure.high() and self._turns < PATIENCE and self._gathers():
+        now, pressure = self._loop.time(), self._pressure
+        if now >= pressure.until:
+            pressure.look(now)
+        if pressure.high and self._news and self._turns < PATIENCE and self._gathers():
             self._turns += 1
             self._news = False
             self._loop.call_soon(self._pump)
@@ -196,21 +201,41 @@ class Channel:
         self._news = self._woken = False
         if self.paused or self.held:
             return
-        hungry, self._hungry = self._hungry, {}
-        still: list[Client] = []
-        progress, now = False, self._loop.time()
+        if self._plain:
+            progress = self._share(self._hungry, now)
+        else:
+            hungry, self._hungry = self._hungry, {}
+            progress = False
+            for group in self._groups(hungry, now):
+                progress = self._share(group, now) or progress
+                self._hungry |= group
+        if progress and self._hungry:
+            self.wake()  # without progress the disk can't be read for the moment, and wakes us when it can
+
+    def _share(self, hungry: dict[Client, None], now: float) -> bool:
+        """Gives consumers a run each until nothing waits; leaves who may have room, who is to be served next in front.
+
+        Nobody is looked at who can't be served, however many wait. Returns whether there was anything.
+        """
         queue, plain = self.queue, self._plain
-        for group in (hungry,) if plain else self._groups(hungry, now):
-            waiting, left = len(queue.memory) + len(self.returned) + self.backend.depth, len(group)
-            if self._sampling is not None:
-                # As long as one that samples has room, it is shown everything before the others get it.
-                waiting = self._declined + (0 if self._asking else waiting)
-            for client in group:
+        waiting, left = len(queue.memory) + len(self.returned) + self.backend.depth, len(hungry)
+        if self._sampling is not None:
+            # As long as one that samples has room, it is shown everything before the others get it.
+            waiting = self._declined + (0 if self._asking else waiting)
+        still: list[Client] = []
+        progress = False
+        while left and waiting > 0:
+            if waiting >= left:
+                served = list(hungry)
+                hungry.clear()
+            else:
+                served = list(islice(hungry, waiting))
+                for client in served:
+                    del hungry[client]
+            for client in served:
                 in_flight = client.in_flight
                 room = client.ready + in_flight.marks - len(in_flight.messages)
-                if waiting <= 0:
-                    self._hungry[client] = None  # not served: first in line next time
-                elif room > 0 and not client.blocked:
+                if room > 0 and not client.blocked:
                     count = min(room, -(-waiting // left), MAX_RUN) if room > 1 else 1  # RDY 1 is frequent
                     if plain and queue.memory and not self.returned:  # mostly; spares a call per run
                         most = min(count, len(queue.memory)) if count > 1 else 1
@@ -226,17 +251,16 @@ class Channel:
                         still.append(client)
                 left -= 1
         for client in still:
-            self._hungry[client] = None
-        if progress and self._hungry:
-            self.wake()  # without progress the disk can't be read for the moment, and wakes us when it can
+            hungry[client] = None
+        return progress
 
     def _gathers(self) -> bool:
         """Whether it pays to wait for more messages, or for more room: what there is would make short runs."""
-        hungry = self._hungry
-        enough = sum([min(client.ready, LONG_RUN) for client in hungry])
-        if len(self.queue.memory) + len(self.returned) + self.backend.depth < enough:
-            return True
-        return sum([c.ready + c.in_flight.marks - len(c.in_flight.messages) for c in hungry]) < enough
+        enough = room = 0
+        for client in islice(self._hungry, JUDGED):
+            enough += min(client.ready, LONG_RUN)
+            room += client.ready + client.in_flight.marks - len(client.in_flight.messages)
+        return room < enough or len(self.queue.memory) + len(self.returned) + self.backend.depth < enough
 
     def _take(self, client: Client, count: int) -> tuple[list[bytes], bool]:
         """Takes up to ``count`` messages as they are to be sent to a client.
@@ -301,16 +325,16 @@ class Channel:
 
     # -- out, where consumers are not alike --------------------------------------------------------
 
-    def _groups(self, hungry: Iterable[Client], now: float) -> list[list[Client]]:
+    def _groups(self, hungry: Iterable[Client], now: float) -> list[dict[Client, None]]:
         """Makes the consumers that sample their offers; returns the others, in the order of their turns."""
         sampling: list[Client] = []
-        groups: list[list[Client]] = [[], [], []]
+        groups: list[dict[Client, None]] = [{}, {}, {}]
         for client in hungry:
             if client.settings.sample_rate:
                 sampling.append(client)
             else:
                 rank = self._locality.rank(client.settings) if self._locality is not None else 0
-                groups[rank].append(client)
+                groups[rank][client] = None
         if self._sampling is not None:
             shuffle(sampling)  # who is asked first gets the more
             for client in sampling:

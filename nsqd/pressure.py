@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from time import perf_counter, thread_time
+from time import thread_time
 
-_WINDOW_S = 0.01
+_WINDOW_S = 0.02
 _HIGH = 0.6
 
 
 class Pressure:
     """How busy the loop's thread is, for who can do less work by doing it later.
 
-    Nothing ticks: it is found out when asked, and a look costs a tenth of a microsecond.
+    Nothing ticks. Whoever wants to know calls :meth:`look` if the time is not before :attr:`until`, then reads
+    :attr:`high`: the clock of the thread is a system call, and is asked fifty times a second at most.
     """
 
-    __slots__ = ("_busy", "_from", "_high")
+    __slots__ = ("_busy", "_from", "high", "until")
 
     def __init__(self) -> None:
-        self._from = perf_counter()
-        self._busy = thread_time()
-        self._high = False
+        self.high = False
+        """The thread was at work for most of the last 20 ms, or of the time since the look before the last."""
+        self.until = 0.0
+        """Seconds of the loop's clock up to which that is fresh."""
+        self._from = self._busy = 0.0
 
-    def high(self) -> bool:
-        """Whether the thread that asks was at work for most of the last 10 ms, or of the time since the last look."""
-        now = perf_counter()
-        passed = now - self._from
-        if passed >= _WINDOW_S:
-            busy = thread_time()
-            self._high = busy - self._busy > _HIGH * passed
-            self._from, self._busy = now, busy
-        return self._high
+    def look(self, now: float) -> None:
+        """Finds out anew; ``now`` is the time of the loop, whose thread calls."""
+        busy = thread_time()
+        self.high = busy - self._busy > _HIGH * (now - self._from)
+        self._from, self._busy, self.until = now, busy, now + _WINDOW_S
