@@ -238,9 +238,12 @@ class Channel:
                 if room > 0 and not client.blocked:
                     count = min(room, -(-waiting // left), MAX_RUN) if room > 1 else 1  # RDY 1 is frequent
                     if plain and queue.memory and not self.returned:  # mostly; spares a call per run
-                        most = min(count, len(queue.memory)) if count > 1 else 1
-                        run, from_memory = queue.take(most, MAX_RUN_BYTES), True
+                        if count == 1:
+                            run = [queue.memory.popleft()]
+                        else:
+                            run = queue.take(min(count, len(queue.memory)), MAX_RUN_BYTES)
                         self.memory_count += len(run)
+                        from_memory = True
                     else:
                         run, from_memory = self._take(client, count)
                     if run:
@@ -295,12 +298,14 @@ class Channel:
         return run, from_memory
 
     def _send(self, client: Client, run: list[bytes], now: float, from_memory: bool) -> None:
-        data = b""
         if len(run) == 1:
             data = run[0]
+            size = len(data)
         elif len(run[0]) < LARGE:
             data = b"".join(run)
-        size = len(data) or sum(map(len, run))
+            size = len(data)
+        else:
+            data, size = b"", sum(map(len, run))
         if from_memory:
             self.queue.released(size)
         client.in_flight.add(run, now)
