@@ -85,10 +85,23 @@ class Daemon:
         """Seconds of CPU time so far, to the nanosecond: of all threads, those that ended too."""
         return time.clock_gettime(~self.process.pid << 3 | SCHEDULED)
 
-    def load(self, name: str, mode: str, **options: object) -> Row:
+    def generator(self, mode: str, options: Mapping[str, object]) -> list[str]:
+        """The command of a load generator."""
         address = self.http if mode == "http" else self.tcp
         argv = [sys.executable, "-m", "bench.load", mode, f"--address={address}"]
-        argv += [f"--{key}={value}" for key, value in options.items()]
+        return argv + [f"--{key}={value}" for key, value in options.items()]
+
+    @contextmanager
+    def loaded(self, mode: str, **options: object) -> Iterator[None]:
+        """Meanwhile there is this load, too."""
+        process = subprocess.Popen(self.generator(mode, options), stdout=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            process.wait(60)
+
+    def load(self, name: str, mode: str, **options: object) -> Row:
+        argv = self.generator(mode, options)
         before = self.cpu()
         figures = json.loads(subprocess.run(argv, check=True, capture_output=True, timeout=120).stdout)
         messages = figures["messages"] or 1
@@ -132,6 +145,10 @@ def once(command: str, seconds: float) -> Iterator[Row]:
     with daemon(command, KEPT) as d:
         d.topic("bench", *"vwxyz")
         yield d.load("mpub to 5 channels", "pub", batch=200, seconds=seconds)
+    with daemon(command, {}) as d:
+        d.topic("bench", "ch")
+        with d.loaded("pub", batch=20, conns=2, seconds=seconds + 1):
+            yield d.load("in by 20, out by RDY 200", "sub", conns=4, rdy=200, seconds=seconds)
     with daemon(command, {"mem-queue-size": 0}) as d:
         d.topic("bench", "ch")
         yield d.load("mpub to disk", "pub", batch=200, seconds=seconds)

@@ -9,13 +9,33 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 _STATUS = "/proc/self/status"
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where a container finds its own limit, by the two versions of Linux's control groups."""
+_GROUPS = "/sys/fs/cgroup"
+_MEMBERSHIP = "/proc/self/cgroup"
 
 
-def usable_bytes(limits: Iterable[str] = _LIMITS) -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's if that has fewer."""
+def limit_files(membership: str) -> list[str]:
+    """Where limits of memory stand that hold for a process, by the text of its ``/proc/PID/cgroup``.
+
+    A container finds its own at the top, in one of two places by the version of Linux's control groups; a unit of
+    systemd has it in its group, and what holds for a group holds for those below it.
+    """
+    files = [f"{_GROUPS}/memory.max", f"{_GROUPS}/memory/memory.limit_in_bytes"]
+    for line in membership.splitlines():
+        kind, _, group = line.partition("::")
+        while kind == "0" and group.strip("/"):
+            files.append(f"{_GROUPS}/{group.strip('/')}/memory.max")
+            group = group.rpartition("/")[0]
+    return files
+
+
+def usable_bytes(limits: Iterable[str] | None = None) -> int:
+    """Bytes of memory that this process may use: the machine's, or its container's or unit's if that has fewer."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    if limits is None:
+        membership = ""
+        with suppress(OSError, ValueError), open(_MEMBERSHIP, encoding="utf-8") as file:
+            membership = file.read()
+        limits = limit_files(membership)
     for path in limits:
         # "max", or a number far beyond any machine, is no limit.
         with suppress(OSError, ValueError), open(path, encoding="ascii") as file:
