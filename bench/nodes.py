@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bench.__main__ import KEPT, Daemon, daemon
+from bench.others import Others
 
 SUB_SHARE = 0.4
 """Of the time of publishing: consuming is up to twice as fast, and must not come to the end of the messages."""
@@ -120,27 +120,6 @@ def table(rows_of: dict[str, dict[str, list[Row]]]) -> None:
             name = ""
 
 
-class Strangers:
-    """How much of the machine other programs take, as a share of all its cores' time."""
-
-    def __init__(self) -> None:
-        self._before = self._now()
-
-    def share(self) -> float:
-        """Since it was made; children count as ours when they have ended."""
-        total, busy, ours = (now - was for now, was in zip(self._now(), self._before, strict=True))
-        return (busy - ours) / total
-
-    @staticmethod
-    def _now() -> tuple[float, float, float]:
-        with open("/proc/stat", encoding="ascii") as file:
-            ticks = [int(field) for field in file.readline().split()[1:9]]
-        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        ours = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-        hz, idle = os.sysconf("SC_CLK_TCK"), ticks[3] + ticks[4]
-        return sum(ticks) / hz, (sum(ticks) - idle) / hz, ours
-
-
 def main() -> None:
     """Runs all, and prints the table, and how far the machine was ours."""
     parser = argparse.ArgumentParser(prog="bench.nodes", description=__doc__)
@@ -157,13 +136,13 @@ def main() -> None:
         for count in range(1, args.nsqd + 1)
     }
     rows_of: dict[str, dict[str, list[Row]]] = {name: {} for name in settings}
-    strangers = Strangers()
+    others = Others()
     for _ in range(args.rounds):
         for name, places in settings.items():
             for work, row in together(places, args.seconds):
                 rows_of[name].setdefault(work, []).append(row)
     table(rows_of)
-    print(f"Other programs had {strangers.share():.0%} of the machine's time.")
+    print(f"Other programs had {others.share():.0%} of the machine's time.")
 
 
 if __name__ == "__main__":
